@@ -15,7 +15,7 @@ use super::key::{Key, SHORTEST_SECRET};
 
 /// The maximum number of keys of a set, and its maximum size, in bytes.
 const MAX_KEYS: usize = 32;
-const MAX_BYTES: u64 = 256 * 1024;
+pub(super) const MAX_BYTES: usize = 256 * 1024;
 /// The sizes of an RSA modulus that are accepted, in bits. The library verifies with no others.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
 /// The size of a coordinate of P-256, and of an Ed25519 key, in bytes.
@@ -43,12 +43,12 @@ impl KeySet {
     pub(super) fn from_file(path: &Path) -> Result<Self, String> {
         let (mut text, unreadable) = (Vec::new(), |error| format!("cannot be read: {error}"));
         let file = File::open(path).map_err(unreadable)?;
-        file.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(unreadable)?;
+        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut text).map_err(unreadable)?;
         Self::parse(&text)
     }
 
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
-        if text.len() as u64 > MAX_BYTES {
+        if text.len() > MAX_BYTES {
             return Err(format!("has more than {} KiB", MAX_BYTES / 1024));
         }
         let RawSet { keys } =
@@ -65,6 +65,16 @@ impl KeySet {
             }
         }
         Ok(set)
+    }
+
+    /// The same set, without the keys that are secret: a URL shows them to others.
+    pub(super) fn without_secrets(mut self) -> Self {
+        let secrets = self.keys.extract_if(.., |key| key.algorithm == Algorithm::HS256);
+        self.warnings.extend(secrets.map(|key| {
+            let id = key.id.as_deref().map(shown).unwrap_or_default();
+            format!("a key{id} is skipped: it is a secret (oct), which must not be at a URL")
+        }));
+        self
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 
-use super::revocations::Revocation;
+use super::revocation::Revocation;
 
 /// The maximum size of a line, in bytes: of a subject with 128 bytes that are all escaped.
 const MAX_LINE: u64 = 1_024;

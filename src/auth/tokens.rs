@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jsonwebtoken::crypto::CryptoProvider;
+use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,7 @@ use super::claims::{Claims, Expectations};
 use super::error::{InvalidAuth, TokenError};
 use super::grants::GrantLists;
 use super::keys::Keys;
+use super::keys_url::KeysUrl;
 use super::revocations::Revocations;
 use super::subjects::Subjects;
 use crate::config::schema::Auth;
@@ -73,11 +76,16 @@ struct NewClaims<'a> {
 }
 
 impl Tokens {
-    /// Reads the keys of `[auth]`, whatever its mode.
+    /// Reads the keys of `[auth]`, whatever its mode. Those at a URL are read when
+    /// [asked](Self::start_reading_keys).
     ///
     /// # Errors
     /// When the file of `auth.jwks` cannot be read, is not a JWK Set, or has no key that can be used.
     pub fn from_config(config: &Auth) -> Result<Self, InvalidAuth> {
+        if CryptoProvider::try_get_default().is_none() {
+            // the program has a second provider, and has not chosen; if it does so now, its choice counts
+            let _ = DEFAULT_PROVIDER.install_default();
+        }
         let (keys, warnings) = Keys::read(config)?;
         let signer = config.secrets.first().map(|secret| {
             EncodingKey::from_secret(secret.reveal()).expect("a secret of the configuration is not empty")
@@ -99,6 +107,26 @@ impl Tokens {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Reads the keys at the URL of `auth.jwks`, if it is one, and reads them again whenever `auth.jwks_refresh` is over. It
+    /// waits for the first attempt.
+    ///
+    /// # Errors
+    /// When the thread that reads them cannot start.
+    pub fn start_reading_keys(&mut self, config: &Auth) -> Result<(), InvalidAuth> {
+        self.keys.start_reading(config)
+    }
+
+    /// The age of the keys at the URL of `auth.jwks`, if it is one.
+    pub(crate) fn keys_age(&self) -> Option<Duration> {
+        self.keys.at_url().map(KeysUrl::age)
+    }
+
+    /// Why there are no keys at the URL of `auth.jwks`.
+    #[must_use]
+    pub fn keys_problem(&self) -> Option<String> {
+        self.keys.at_url().and_then(KeysUrl::problem)
     }
 
     /// Reads the file of `auth.revocations`, if there is one, and keeps later revocations there.

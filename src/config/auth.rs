@@ -9,6 +9,7 @@ use toml::de::DeValue;
 
 use crate::config::cluster::{Secret, secret};
 use crate::config::entries::entries;
+use crate::config::https_url::{HttpsUrl, InvalidHttpsUrl};
 
 /// The maximum number of secrets.
 const MAX_SECRETS: usize = 4;
@@ -54,13 +55,24 @@ pub(super) fn is_example(secret: &Secret) -> bool {
     EXAMPLES.iter().any(|example| example.as_bytes() == secret.reveal())
 }
 
-/// Reads the path of a file. An empty string means none, so that a flag can override a file that another source sets.
-pub(super) fn key_file(value: &DeValue<'_>) -> Result<Option<PathBuf>, String> {
+/// Where a JWK Set is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// In a file.
+    File(PathBuf),
+    /// At a URL.
+    Url(HttpsUrl),
+}
+
+/// Reads the path of a file, or a URL. An empty string means none, so that a flag can override another source.
+pub(super) fn key_source(value: &DeValue<'_>) -> Result<Option<KeySource>, String> {
     match value.as_str() {
         Some("") => Ok(None),
-        Some(path) if PathBuf::from(path).is_file() => Ok(Some(path.into())),
-        Some(path) if path.contains("://") => Err("must be a file: keys from a URL are not supported".into()),
-        _ => Err("is not an existing file".into()),
+        Some(url) if url.contains("://") => {
+            url.parse().map(KeySource::Url).map(Some).map_err(|error: InvalidHttpsUrl| error.to_string())
+        }
+        Some(path) if PathBuf::from(path).is_file() => Ok(Some(KeySource::File(path.into()))),
+        _ => Err("is not an existing file or a URL that begins with https:".into()),
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) mod value;
 mod warnings;
 
 pub use api::{ApiHosts, ApiKey, ApiListen, Permission};
-pub use auth::AuthMode;
+pub use auth::{AuthMode, KeySource};
 pub use cluster::{ClusterScheme, ClusterUrl, Engine, InvalidClusterUrl, InvalidNodeName, Isolated, NodeName, Secret};
 pub use hosts::{InvalidPublicUrl, PublicUrl};
 pub use https_url::{HttpsUrl, InvalidHttpsUrl};

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use crate::config::api::{ApiHosts, ApiKey, ApiListen};
-use crate::config::auth::AuthMode;
+use crate::config::auth::{AuthMode, KeySource};
 use crate::config::cluster::{ClusterUrl, Engine, Isolated, NodeName, Secret};
 use crate::config::hosts::PublicUrl;
 use crate::config::ice::IceServer;
@@ -165,9 +165,12 @@ sections! {
         /// token` signs with the first. `openssl rand -base64 32` makes one. The environment variable
         /// HANDCLASP_AUTH_SECRETS keeps them out of files.
         secrets: Vec<Secret> = [], secrets;
-        /// File with a JWK Set: RSA keys of 2,048 to 8,192 bits (RS256), P-256 (ES256), Ed25519 (EdDSA) and oct (HS256), at
-        /// most 32. It is read once, at the start. "" means none.
-        jwks: Option<PathBuf> = "", key_file;
+        /// JWK Set: a file, which is read once, at the start; or an `https:` URL (`http:` for loopback alone). RSA keys of
+        /// 2,048 to 8,192 bits (RS256), P-256 (ES256), Ed25519 (EdDSA) and, in a file, oct (HS256), at most 32. "" means
+        /// none.
+        jwks: Option<KeySource> = "", key_source;
+        /// How often the JWK Set at a URL is read. An unknown key of a token has it read sooner, at most every 30 s.
+        jwks_refresh: Duration = "10m", duration from "1m" to "24h";
         /// The claim `aud` of each token must be or contain this text.
         audience: String = "handclasp", claim;
         /// The claim `iss` of each token must be this text. "" means any.

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 pub(super) use crate::config::api::{api_hosts, api_keys, api_listen};
-pub(super) use crate::config::auth::{auth_mode, claim, claim_or_none, key_file, secrets, state_file};
+pub(super) use crate::config::auth::{auth_mode, claim, claim_or_none, key_source, secrets, state_file};
 use crate::config::cluster::{Engine, InvalidNodeName, Isolated, NodeName, is_prefix};
 pub(super) use crate::config::cluster::{cluster_urls, secret};
 use crate::config::hosts::{InvalidPublicUrl, PublicUrl};

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::auth::revocations::{Revocation, RevokeError};
+use crate::auth::revocation::Revocation;
+use crate::auth::revocations::RevokeError;
 use crate::auth::{InvalidAuth, Tokens};
 use crate::broker::pubsub::Pubsub;
 use crate::config::schema::Config;
@@ -32,8 +33,12 @@ impl NodeState {
     /// # Errors
     /// When clients need tokens, and the keys cannot be read.
     pub(crate) fn new(config: Config, pubsub: Pubsub) -> Result<Self, InvalidAuth> {
-        let tokens = config.auth.is_on().then(|| Tokens::from_config(&config.auth).map(Arc::new)).transpose()?;
-        tokens.iter().try_for_each(|tokens| tokens.open_revocations(&config.auth))?;
+        let mut tokens = config.auth.is_on().then(|| Tokens::from_config(&config.auth)).transpose()?;
+        if let Some(tokens) = &mut tokens {
+            tokens.open_revocations(&config.auth)?;
+            tokens.start_reading_keys(&config.auth)?;
+        }
+        let tokens = tokens.map(Arc::new);
         tokens.iter().flat_map(|tokens| tokens.warnings()).for_each(|warning| log::warn!("{warning}"));
         let limits = HubLimits { connections: config.server.connections, close_timeout: config.socket.close_timeout };
         let ip_table = IpTable::new(&config.limits);

@@ -46,6 +46,8 @@ impl Exporter {
         let totals = self.node.hub.queue_totals();
         let age = totals.since.map_or(Duration::ZERO, |since| clock.now().saturating_duration_since(since));
         self.node_gauges.set(self.node.accepts_clients(), totals, age, registry_queue_bytes);
+        let keys_age = self.node.tokens.as_ref().and_then(|tokens| tokens.keys_age()).unwrap_or_default();
+        self.node_gauges.auth_keys_age.set(keys_age.as_secs_f64());
         self.node_gauges.set_memory(self.node.pubsub.memory());
         families.extend(self.node_gauges.registry.gather());
         families.extend(self.custom.gather());
@@ -94,6 +96,7 @@ struct NodeGauges {
     registry_queue_bytes: IntGauge,
     memory_bytes: IntGauge,
     memory_limit_bytes: IntGauge,
+    auth_keys_age: Gauge,
 }
 
 impl NodeGauges {
@@ -126,6 +129,11 @@ impl NodeGauges {
                 "Size of what waits on the node, counted like limits.memory_bytes.",
             ),
             memory_limit_bytes: gauge(&registry, "memory_limit_bytes", "The limit of handclasp_memory_bytes."),
+            auth_keys_age: gauge(
+                &registry,
+                "auth_keys_age_seconds",
+                "Age of the keys at the URL of auth.jwks; 0 without a URL.",
+            ),
             registry,
         }
     }

@@ -30,7 +30,9 @@ fn invalid_values_are_rejected_and_no_secret_is_shown() {
         ("auth.secrets=replace-this-example-by-openssl-rand-base64-32", "entry 1: is the secret of an example"),
         ("auth.mode=on", "must be off, turn or required"),
         ("auth.jwks=hunter2.json", "is not an existing file"),
-        ("auth.jwks=https://example.com/keys", "keys from a URL are not supported"),
+        ("auth.jwks=http://example.com/keys?hunter2", "must begin with https:"),
+        ("auth.jwks=https://hunter2:x@example.com/keys", "must have no user name"),
+        ("auth.revocations=missing/hunter2", "is not a file in an existing folder"),
         ("auth.audience=", "must be a text of 1 to 255 bytes"),
         ("auth.leeway=6m", "is not a duration from \"0s\" to \"5m\""),
     ] {

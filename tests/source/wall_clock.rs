@@ -13,17 +13,19 @@ const EXEMPT: [&str; 3] = ["src/auth/tokens.rs", "src/config/ice.rs", "src/http_
 const WALL_CLOCK: [&str; 5] = ["SystemTime", "UNIX_EPOCH", ".modified()", ".accessed()", ".created()"];
 
 /// The files that may read the monotonic clock or use a timer of the runtime, since they judge no client by it.
-const UNJUDGED: [(&str, &str); 28] = [
+const UNJUDGED: [(&str, &str); 30] = [
     ("api/batch.rs", "the time of a batch"),
     ("api/connection.rs", "connections of backends, which send a request again"),
     ("api/dispatch.rs", "rate limits, and the time of a backend's body"),
     ("api/keys.rs", "rate limits"),
     ("api/signal.rs", "the time of another node"),
+    ("auth/keys_url.rs", "when the keys at a URL are read"),
     ("auth/tokens.rs", "the time of a token, which runs on while the process is stopped"),
     ("bin/handclasp/token.rs", "the rest of a token's time, to show it"),
     ("broker/registry.rs", "pauses in which changes are collected"),
     ("broker/subscription.rs", "a rate limit"),
     ("connections/clock.rs", "the clock itself"),
+    ("connections/held_token.rs", "the time of a token, which runs on while the process is stopped"),
     (
         "connections/hub.rs",
         "rate limits, the steps of a drain, and tokens, whose time runs on while the process is stopped",

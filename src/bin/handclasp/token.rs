@@ -73,9 +73,12 @@ fn lifetime(text: &str) -> Result<Duration, String> {
 impl TokenArgs {
     pub(crate) fn run(self) -> Result<(), String> {
         let auth = self.options.read()?.auth;
-        let tokens = Tokens::from_config(&auth).map_err(|error| error.to_string())?;
+        let mut tokens = Tokens::from_config(&auth).map_err(|error| error.to_string())?;
         match self.check {
-            true => check(&tokens, &auth, self.token),
+            true => {
+                tokens.start_reading_keys(&auth).map_err(|error| error.to_string())?;
+                check(&tokens, &auth, self.token)
+            }
             false => {
                 let Self { sub, peers, signal, join, publish, info, ttl, .. } = self;
                 let lists = GrantLists { peers, signal, join, publish, info, turn: None };
@@ -101,6 +104,9 @@ fn check(tokens: &Tokens, auth: &Auth, given: Option<String>) -> Result<(), Stri
             text
         }
     };
+    if let Some(why) = tokens.keys_problem() {
+        eprintln!("handclasp: warning: auth.jwks: {why}");
+    }
     let access = tokens.check(token.trim()).map_err(|error| error.to_string())?;
     print(&format!("ok       {:?}", access.subject()));
     let left = Duration::from_secs(access.expires_in(Instant::now()).as_secs());

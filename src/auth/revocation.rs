@@ -1,0 +1,24 @@
+//! [`Revocation`]: which tokens are revoked.
+
+use serde::{Deserialize, Serialize};
+
+/// Which tokens are revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RevokedTokens {
+    /// All of a subject: their `sub`.
+    Subject(String),
+    /// One: its `jti`.
+    TokenId(String),
+}
+
+/// The revocation of tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Revocation {
+    #[serde(flatten)]
+    pub(crate) tokens: RevokedTokens,
+    /// Those that were issued before (`iat`, in seconds since 1970) are revoked.
+    pub(crate) before: u64,
+    /// When they were revoked, in seconds since 1970.
+    pub(crate) at: u64,
+}

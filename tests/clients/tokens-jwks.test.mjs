@@ -1,0 +1,93 @@
+/** Tokens by a JWK Set at a URL: keys of each kind, a new key while clients are connected, and a URL that fails. */
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { generateKeyPairSync, sign as signWith } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { after, afterEach, before, test } from "node:test";
+import { promisify } from "node:util";
+import { BINARY, startBroker } from "../broker.mjs";
+import { at } from "../tokens/sign.mjs";
+import { ok } from "./await.mjs";
+import { clientsOf } from "./token-clients.mjs";
+
+const KINDS = {
+  RS256: () => generateKeyPairSync("rsa", { modulusLength: 2_048 }),
+  ES256: () => generateKeyPairSync("ec", { namedCurve: "P-256" }),
+  EdDSA: () => generateKeyPairSync("ed25519"),
+};
+
+/** A key pair, with what signs a token by it. */
+function pair(alg, kid) {
+  const { publicKey, privateKey } = KINDS[alg]();
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const sign = (claims = {}) => {
+    const all = { sub: "u7", aud: "handclasp", exp: at(600), ...claims };
+    const message = `${part({ alg, kid })}.${part(all)}`;
+    const key = { key: privateKey, dsaEncoding: "ieee-p1363" };
+    return `${message}.${signWith(alg === "EdDSA" ? null : "sha256", Buffer.from(message), key).toString("base64url")}`;
+  };
+  return { jwk: { ...publicKey.export({ format: "jwk" }), kid }, sign };
+}
+
+const pairs = Object.keys(KINDS).map((alg) => pair(alg, alg));
+/** What the URL answers, and how often it was asked. */
+let answer = { status: 200, body: JSON.stringify({ keys: pairs.map(({ jwk }) => jwk) }) };
+let asked = 0;
+let server, broker, clients, url;
+
+before(async () => {
+  server = createServer((_, response) => {
+    asked += 1;
+    response.writeHead(answer.status).end(answer.body);
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  url = `http://127.0.0.1:${server.address().port}/keys`;
+  broker = await startBroker({ set: { "auth.mode": "required", "auth.jwks": url } });
+  clients = clientsOf(broker);
+});
+
+afterEach(() => clients.end());
+
+after(async () => {
+  await broker?.kill();
+  server?.close();
+});
+
+const join = async (token) => {
+  const { socket, failed } = clients.phoenix({ authToken: token });
+  const joined = ok(socket.channel("room:a", {}).join()).then(() => "");
+  return Promise.race([joined, failed.then(({ message }) => message)]);
+};
+
+test("a key of each kind signs tokens, and the command checks them", async () => {
+  for (const { sign } of pairs) {
+    assert.equal(await join(sign()), "");
+    const words = ["token", "--check", "--set", `auth.jwks=${url}`, sign()];
+    const { stdout } = await promisify(execFile)(BINARY, words);
+    assert.match(stdout, /^ok {7}"u7"/);
+  }
+});
+
+test("an unknown key is refused, and read within 30 s while the URL fails and recovers", { timeout: 90_000 }, async () => {
+  const fresh = pair("ES256", "fresh");
+  const before = asked;
+  const { socket, closed } = clients.phoenix({ authToken: pairs[0].sign() });
+  await ok(socket.channel("room:a", {}).join());
+  let isOpen = true;
+  closed.then(() => (isOpen = false));
+  answer = { status: 200, body: JSON.stringify({ keys: [...pairs.map(({ jwk }) => jwk), fresh.jwk] }) };
+  let refusals = 0;
+  for (;;) {
+    const response = await fetch(`${broker.url}ice`, { headers: { Authorization: `Bearer ${fresh.sign()}` } });
+    if (response.status === 200) break;
+    assert.equal(await response.text(), "token key unknown");
+    refusals += 1;
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+  assert.ok(refusals > 1 && asked - before <= 2, `${refusals} refusals caused ${asked - before} requests`);
+  assert.ok(isOpen, "connected clients do not notice");
+  answer = { status: 500, body: "" };
+  assert.equal(await join(fresh.sign()), "", "the keys that were read stay");
+});
