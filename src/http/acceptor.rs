@@ -223,6 +223,16 @@ impl Acceptor {
         Ok(())
     }
 
+    /// Checks the token of a request that asks for no upgrade: a page learns in this way why it is refused. It counts as
+    /// a new socket in the limits of the client IP, so that no client can make the node check more signatures.
+    pub(crate) fn check_token(&self, info: &ConnectInfo) -> Result<(), ConnectError> {
+        if self.0.tokens.is_on() {
+            let _slot = self.take_slot(self.identity(info, false), self.0.connection_limits.clone())?;
+            self.0.tokens.check(&info.token)?;
+        }
+        Ok(())
+    }
+
     /// Admits a long-polling client, with `idle` as its idle timeout.
     pub(crate) async fn admit_longpoll(
         &self,

@@ -364,7 +364,7 @@ impl ConnectError {
         Self { status: StatusCode::FORBIDDEN, body: CompactString::const_new(""), reason: ConnectRefusal::Mount }
     }
 
-    /// A status from 400 to 599, and a plain-text body. Scripts in a browser can read neither.
+    /// A status from 400 to 599, and a plain-text body. A browser shows neither to the page that opens the WebSocket.
     #[must_use]
     pub fn new(status: StatusCode, body: impl Into<CompactString>) -> Self {
         Self { status, body: body.into(), reason: ConnectRefusal::Mount }

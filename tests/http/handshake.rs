@@ -347,6 +347,37 @@ async fn the_server_selects_its_first_matching_subprotocol() {
     }
 }
 
+/// A browser tells a page nothing of the response to an upgrade. Without the upgrade, the page can read it.
+#[actix_web::test]
+async fn a_page_can_ask_why_its_token_is_refused() {
+    let sets =
+        ["auth.mode=required", "auth.secrets=a secret of at least 32 bytes, for tests", "socket.check_origin=any"];
+    let node = common::node(&sets);
+    let ask = |token: &str| {
+        let plain = Upgrade::to(PATH).plain().with("Origin", "https://page.test");
+        if token.is_empty() { plain } else { plain.with("X-Phoenix-AuthToken", token) }
+    };
+    for (token, reason) in [("", "token missing"), ("a.b", "token invalid")] {
+        ask(token).expect_response(&node, 403, reason).await;
+        let (_, head) = ask(token).send(&node).await;
+        assert!(head.contains("access-control-allow-origin: *\r\n"), "{head}");
+    }
+    let preflight = ask("").first(&format!("OPTIONS {PATH} HTTP/1.1"));
+    let (_, head) = preflight
+        .with("Access-Control-Request-Method", "GET")
+        .with("Access-Control-Request-Headers", "x-phoenix-authtoken")
+        .send(&node)
+        .await;
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("allow-headers: x-phoenix-authtoken"), "{head}");
+    let own = own(|mount| {
+        mount.connect(|info| Err(ConnectError::new(StatusCode::UNAUTHORIZED, format!("{:?}", info.auth_token()))))
+    });
+    let upgrade = Upgrade::to("/own/websocket").with("X-Phoenix-AuthToken", "header");
+    upgrade.clone().expect_response(&own, 401, r#"Some("header")"#).await;
+    let both = upgrade.with("Sec-WebSocket-Protocol", "phoenix, base64url.bearer.phx.YQ");
+    both.expect_response(&own, 401, r#"Some("a")"#).await;
+}
+
 #[actix_web::test]
 async fn a_token_in_a_subprotocol_may_use_either_base64_alphabet() {
     let node = own(|mount| {

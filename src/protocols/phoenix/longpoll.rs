@@ -76,6 +76,11 @@ fn token<'a>(headers: &'a HeaderMap, params: &'a Params) -> Option<&'a str> {
     header.or_else(|| params.iter().rev().find(|(name, _)| name == "token").map(|(_, value)| &**value))
 }
 
+/// The token that the client sent in a header.
+pub(super) fn auth_token(headers: &HeaderMap) -> Option<&str> {
+    headers.get(AUTH_HEADER).and_then(|value| value.to_str().ok())
+}
+
 // ---- a GET
 
 /// Waits for messages of a session; nothing when the session has ended.
@@ -96,7 +101,7 @@ async fn open_session(
 ) -> Result<HttpResponse, ConnectError> {
     let client_ip = acceptor.client_ip(request)?;
     let version = version(&params)?;
-    let auth_token = request.headers().get(AUTH_HEADER).and_then(|value| value.to_str().ok());
+    let auth_token = auth_token(request.headers());
     let token = OfferedToken::new(auth_token_or_param(auth_token, &params));
     let (request, auth_token) = (request.clone(), auth_token.map(str::to_owned));
     let transport = longpoll::NAME;
@@ -265,7 +270,7 @@ fn error_response(error: &ConnectError) -> HttpResponse {
     }
 }
 
-fn preflight(headers: &HeaderMap) -> HttpResponse {
+pub(super) fn preflight(headers: &HeaderMap) -> HttpResponse {
     let requested: Vec<&str> =
         headers.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS).filter_map(|value| value.to_str().ok()).collect();
     HttpResponse::Ok()

@@ -2,6 +2,9 @@
 //!
 //! The order is: method, query, origin, subprotocol and token, `vsn`, what the token permits, the mount's own `connect`,
 //! upgrade headers. The long-polling route is served in `longpoll.rs`.
+//!
+//! A browser does not tell a page why a WebSocket did not open. A page can send the same request without the upgrade, and
+//! with its token in a header, and read the response.
 
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::http::{Method, StatusCode};
@@ -17,7 +20,7 @@ use super::version::{Version, version};
 use super::{V1, V2, longpoll};
 use crate::connections::hub::ConnectionSlot;
 use crate::http::acceptor::{Acceptor, ProtocolMount, default_timeouts};
-use crate::http::cors::{CorsRule, Readers};
+use crate::http::cors::{CorsRule, Readers, is_below};
 use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
 use crate::http::request::{check_origin, params};
 use crate::http::token_check::{OfferedToken, auth_token_or_param};
@@ -33,10 +36,11 @@ const TOKEN_PREFIX: &str = "base64url.bearer.phx.";
 pub(crate) const MOUNT: ProtocolMount =
     ProtocolMount { realm: Realm::Phoenix, timeouts: default_timeouts, routes, cors: Some(cors_rule) };
 
-/// Pages of all origins can read the responses of long polling. Requests of origins that are not allowed get 403 in the
-/// body.
+/// Pages of all origins can read the responses. Those of origins that are not allowed get a 403, in the body of a
+/// response to long polling.
 fn cors_rule(acceptor: &Acceptor) -> CorsRule {
-    CorsRule::below(format!("{}/longpoll", acceptor.path()), Readers::All)
+    let paths = ["longpoll", "websocket"].map(|name| format!("{}/{name}", acceptor.path()));
+    CorsRule::new(Readers::All, move |requested| paths.iter().any(|path| is_below(requested, path)))
 }
 
 /// Serves `<mount>/websocket` and `<mount>/longpoll`, with or without a trailing slash.
@@ -52,6 +56,10 @@ fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
 }
 
 async fn upgrade(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let is_preflight = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    if request.method() == Method::OPTIONS && is_preflight {
+        return longpoll::preflight(request.headers());
+    }
     match admit(&acceptor, &request).await {
         Ok(AdmittedClient { format, subprotocol, slot, init }) => {
             let subprotocol = subprotocol.as_deref();
@@ -99,9 +107,13 @@ async fn admit(acceptor: &Acceptor, request: &HttpRequest) -> Result<AdmittedCli
     check_origin(request, acceptor.origins())?;
     let offer = subprotocol(request.headers(), acceptor.subprotocols())?;
     let version = version(&params)?;
-    let token = OfferedToken::new(auth_token_or_param(offer.token.as_deref(), &params));
-    let (auth_token, subprotocol, transport) = (offer.token, offer.answer, websocket::NAME);
+    let auth_token = offer.token.or_else(|| longpoll::auth_token(request.headers()).map(str::to_owned));
+    let token = OfferedToken::new(auth_token_or_param(auth_token.as_deref(), &params));
+    let (subprotocol, transport) = (offer.answer, websocket::NAME);
     let info = ConnectInfo { request: request.clone(), params, client_ip, auth_token, token, access: None, transport };
+    if !request.headers().contains_key(header::UPGRADE) {
+        acceptor.check_token(&info)?;
+    }
     match acceptor.admit_or_tell(info).await? {
         (slot, Ok(init)) => Ok(AdmittedClient { format: Format::Of(version), subprotocol, slot, init }),
         (slot, Err(refusal)) => {
