@@ -10,9 +10,13 @@ export class FakeClock {
   /** @type {Map<number, {at: number, fn: () => void}>} */
   #timers = new Map();
 
+  /** The longest delay of a timer so far (ms). */
+  longest = 0;
+
   now = () => this.#now;
 
   setTimeout = (fn, ms) => {
+    this.longest = Math.max(this.longest, ms);
     const handle = this.#next++;
     this.#timers.set(handle, { at: this.#now + ms, fn });
     return handle;
@@ -58,8 +62,8 @@ export class FakeServer {
   constructor() {
     const server = this;
     this.Transport = class {
-      constructor(url) {
-        server.connections.push(new FakeConnection(url, this));
+      constructor(url, protocols) {
+        server.connections.push(new FakeConnection(url, this, protocols));
       }
       send(frame) {
         server.connections.find((connection) => connection.client === this).frames.push(frame);
@@ -80,8 +84,10 @@ class FakeConnection {
   frames = [];
   closedByClient = false;
 
-  constructor(url, client) {
+  constructor(url, client, protocols) {
     this.url = url;
+    /** The subprotocols that the client offers. */
+    this.protocols = protocols;
     this.client = client;
   }
 
@@ -94,8 +100,8 @@ class FakeConnection {
     this.client.onmessage({ data: message instanceof ArrayBuffer ? message : JSON.stringify(message) });
   }
 
-  drop(code = 1006) {
-    this.client.onclose({ code, reason: "" });
+  drop(code = 1006, reason = "") {
+    this.client.onclose({ code, reason });
   }
 
   /** Text messages of the client, as arrays. */

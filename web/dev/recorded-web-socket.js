@@ -2,13 +2,16 @@
 
 /**
  * @param {(direction: "sent" | "received", data: string | ArrayBuffer) => void} onFrame
- * @returns {new (url: string) => WebSocket}
+ * @returns {new (url: string, protocols?: string[]) => WebSocket}
  */
 export function recordedWebSocket(onFrame) {
   return class extends WebSocket {
-    /** @param {string} url */
-    constructor(url) {
-      super(url);
+    /**
+     * @param {string} url
+     * @param {string[]} [protocols]
+     */
+    constructor(url, protocols) {
+      super(url, protocols);
       // Before the listeners of the Socket, so that the order of the frames is that of the wire.
       this.addEventListener("message", ({ data }) => onFrame("received", data));
     }

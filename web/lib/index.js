@@ -3,8 +3,9 @@
 /** @typedef {import("./channels/channel.js").ChannelState} ChannelState */
 /** @typedef {import("./channels/presence.js").PresenceEntry} PresenceEntry */
 /** @typedef {import("./channels/presence.js").PresenceMeta} PresenceMeta */
-/** @typedef {import("./channels/socket.js").SocketOptions} SocketOptions */
+/** @typedef {import("./channels/socket-options.js").SocketOptions} SocketOptions */
 /** @typedef {import("./channels/socket.js").SocketState} SocketState */
+/** @typedef {import("./channels/token-source.js").TokenOption} TokenOption */
 /** @typedef {import("./util/clock.js").Clock} Clock */
 /** @typedef {import("./util/network-change.js").Network} Network */
 
@@ -14,8 +15,10 @@ export {
   DisconnectedError,
   EndpointError,
   OverflowError,
+  PermissionError,
   RefusedError,
   RejectedError,
+  TokenError,
   TooBigError,
 } from "./channels/errors.js";
 export { Presence } from "./channels/presence.js";

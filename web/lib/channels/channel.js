@@ -9,7 +9,7 @@ import { deferred } from "../util/deferred.js";
 import { Emitter } from "../util/emitter.js";
 import { AbortedError, TimeoutError } from "../util/errors.js";
 import { isTemporary } from "../util/temporary.js";
-import { ClosedError, DisconnectedError, RefusedError } from "./errors.js";
+import { ClosedError, DisconnectedError, refusal } from "./errors.js";
 import { PendingPushes } from "./pending-pushes.js";
 
 /** @typedef {"closed" | "joining" | "joined" | "errored"} ChannelState */
@@ -22,6 +22,7 @@ import { PendingPushes } from "./pending-pushes.js";
  * @property {() => void} onClose the connection is closed
  * @property {(error: Error) => void} onGiveUp the socket does not reconnect, because of this error
  * @property {(message: import("./codec.js").Message) => void} onMessage a message on the topic arrived
+ * @property {() => string | null} joinRef of the topic, while it is joined
  */
 
 /**
@@ -40,6 +41,7 @@ import { PendingPushes } from "./pending-pushes.js";
  *   open; the message is then dropped. Throws a TooBigError
  * @property {(ref: string, handler: () => void) => void} onReply calls the handler once, when the reply
  *   arrives or the connection closes
+ * @property {(reply: any) => void} onJoined receives the reply to each join
  * @property {(topic: string, handlers: ChannelHandlers) => void} add throws when the topic has a channel
  * @property {(topic: string, handlers: ChannelHandlers) => void} remove
  */
@@ -82,6 +84,7 @@ export class Channel {
     onClose: () => this.#state !== "closed" && this.#disconnected(),
     onGiveUp: (error) => this.#state !== "closed" && this.#close(error),
     onMessage: (message) => this.#receive(message),
+    joinRef: () => (this.#state === "joined" ? this.#joinRef : null),
   };
 
   /**
@@ -275,6 +278,7 @@ export class Channel {
     this.#socket.clock.clearTimeout(this.#timer);
     this.#backoff.reset();
     this.#wasJoined = true;
+    this.#socket.onJoined(response);
     // Before the listeners run: what they push must not overtake the buffered pushes.
     for (const push of this.#pushes.takeUnsent()) this.#sendPush(push);
     this.#enter("joined", response);
@@ -283,7 +287,7 @@ export class Channel {
 
   /** @param {any} response */
   #joinRefused(response) {
-    const error = new RefusedError(`join of ${this.topic}`, response);
+    const error = refusal(`join of ${this.topic}`, response);
     const isHeld = error.reason === "taken" && this.#socket.clock.now() < this.#heldUntil;
     if (!this.#wasJoined || !(isTemporary(error) || isHeld)) return this.#close(error);
     this.#fail(error);

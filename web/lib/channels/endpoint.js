@@ -1,14 +1,23 @@
 /** The URL of a server's endpoint, and what is wrong with one at which no WebSocket opens. */
 
-import { EndpointError } from "./errors.js";
+import { EndpointError, tokenError } from "./errors.js";
 
 const SCHEMES = ["ws:", "wss:", "http:", "https:"];
 /**
  * The part of the platform's `fetch` that is needed here.
  *
- * @typedef {(url: string, options: {redirect: "manual", cache: "no-store", signal: AbortSignal}) =>
- *   Promise<{type: string, status: number, body: {cancel: () => Promise<void>} | null}>} Fetch
+ * @typedef {(url: string, options: {headers: Record<string, string>, redirect: "manual", cache: "no-store", signal: AbortSignal}) =>
+ *   Promise<{type: string, status: number, body: Body | null}>} Fetch
  */
+
+/**
+ * @typedef {object} Body
+ * @property {() => {read: () => Promise<{value?: Uint8Array}>, releaseLock: () => void}} getReader
+ * @property {() => Promise<void>} cancel
+ */
+
+/** The header that has a token where there is no WebSocket. */
+const TOKEN_HEADER = "X-Phoenix-AuthToken";
 
 /** HTTP statuses of a server that has something else at this URL. An endpoint answers 400 or 426 to a plain request. */
 const ELSEWHERE = [404, 405, 410, 421];
@@ -47,27 +56,46 @@ export function endpointUrl(endpoint, params) {
  * Asks by HTTP what is at the URL of a WebSocket that did not open: a browser does not tell why.
  *
  * @param {string} webSocketUrl
+ * @param {string} token that the WebSocket was to be opened with; empty: none
  * @param {Fetch} fetch
  * @param {AbortSignal} signal
- * @returns {Promise<EndpointError | null>} null: nothing is wrong with the URL, or it cannot be told
+ * @returns {Promise<EndpointError | import("./errors.js").TokenError | null>} null: nothing is wrong with the URL or the
+ *   token, or it cannot be told
  */
-export async function findFault(webSocketUrl, fetch, signal) {
+export async function findFault(webSocketUrl, token, fetch, signal) {
   const url = webSocketUrl.replace(/^ws/, "http");
+  /** @type {Record<string, string>} */
+  const headers = token ? { [TOKEN_HEADER]: token } : {};
   let response;
+  let text;
   try {
-    response = await fetch(url, { redirect: "manual", cache: "no-store", signal });
+    response = await fetch(url, { headers, redirect: "manual", cache: "no-store", signal });
+    text = response.status === 403 ? await beginOf(response.body) : "";
   } catch {
     return null; // no server answers, or a page of another origin may not read what it says
   }
-  void response.body?.cancel();
+  void response.body?.cancel().catch(() => {});
   const { type, status } = response;
   const { origin, pathname } = new URL(url);
+  // Something between took the header away, so the answer says nothing about the token.
+  if (token && text === "token missing") return null;
   if (status === 401 || status === 403) {
-    return new EndpointError("forbidden", `server at ${origin} refuses the connection (HTTP ${status})`);
+    return tokenError(text) ?? new EndpointError("forbidden", `server at ${origin} refuses the connection (HTTP ${status})`);
   }
   if (type === "opaqueredirect" || (status >= 200 && status < 400) || ELSEWHERE.includes(status)) {
     const endpoint = pathname.replace(/\/websocket$/, "");
     return new EndpointError("no_endpoint", `server at ${origin} has no Channels endpoint at ${endpoint} (HTTP ${status}): check the URL`);
   }
   return null;
+}
+
+/**
+ * @param {Body | null} body
+ * @returns {Promise<string>} what arrives first of it; the reason of a refusal is short
+ */
+async function beginOf(body) {
+  const reader = body?.getReader();
+  const { value } = (await reader?.read()) ?? {};
+  reader?.releaseLock();
+  return new TextDecoder().decode(value);
 }

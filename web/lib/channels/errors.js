@@ -17,6 +17,50 @@ export class RefusedError extends HandclaspError {
   }
 }
 
+/** The client's token does not permit the join or the push. Its `reason` is `not allowed`. */
+export class PermissionError extends RefusedError {
+  name = "PermissionError";
+}
+
+/**
+ * @param {string} what for example `join of peer:1234`
+ * @param {any} response the server's payload
+ * @returns {RefusedError}
+ */
+export function refusal(what, response) {
+  return response?.reason === "not allowed" ? new PermissionError(what, response) : new RefusedError(what, response);
+}
+
+/** Reasons for which a server refuses a token. */
+const TOKEN_REASONS = ["token missing", "token invalid", "token expired", "token not yet valid", "token revoked", "token key unknown"];
+
+/**
+ * The client has no token that the server accepts. `reason` is the server's: `token missing`, `token invalid`, `token
+ * expired`, `token not yet valid`, `token revoked` or `token key unknown`. It is `token_unavailable` if the option
+ * `token` of the socket threw, did not answer in time, or returned something other than a text; `cause` is then its error. The token itself
+ * is in no message.
+ */
+export class TokenError extends HandclaspError {
+  name = "TokenError";
+
+  /**
+   * @param {string} reason
+   * @param {string} [message]
+   * @param {ErrorOptions} [options]
+   */
+  constructor(reason, message = `server refuses the connection: ${reason}`, options) {
+    super(reason, message, options);
+  }
+}
+
+/**
+ * @param {unknown} text for example the reason with which a connection was closed
+ * @returns {TokenError | null} null: it is not the reason of a refused token
+ */
+export function tokenError(text) {
+  return typeof text === "string" && TOKEN_REASONS.includes(text) ? new TokenError(text) : null;
+}
+
 /** The connection closed before the answer arrived, or `disconnect()` was called. */
 export class DisconnectedError extends HandclaspError {
   name = "DisconnectedError";

@@ -5,7 +5,7 @@
 
 import { onAbort } from "../util/abort.js";
 import { AbortedError, TimeoutError } from "../util/errors.js";
-import { OverflowError, RefusedError } from "./errors.js";
+import { OverflowError, refusal } from "./errors.js";
 
 /**
  * @typedef {object} PendingPush
@@ -113,7 +113,7 @@ export class PendingPushes {
   settle(ref, { status, response }) {
     const push = ref === null ? undefined : this.#unanswered.get(ref);
     if (status === "ok") push?.resolve(response);
-    else push?.reject(new RefusedError(`${push.event} on ${this.#topic}`, response));
+    else push?.reject(refusal(`${push.event} on ${this.#topic}`, response));
   }
 
   /** @returns {PendingPush[]} pushes that were sent and will not be answered; they are removed */

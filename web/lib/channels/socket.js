@@ -20,51 +20,35 @@ import { onPageReturn } from "../util/page-return.js";
 import { isPermanentClose } from "../util/temporary.js";
 import { Channel } from "./channel.js";
 import { decode, encode } from "./codec.js";
-import { endpointUrl, findFault, parseEndpoint } from "./endpoint.js";
-import { DisconnectedError, EndpointError, RejectedError, TooBigError } from "./errors.js";
+import { DisconnectedError, RejectedError, TokenError, TooBigError, tokenError } from "./errors.js";
 import { Heartbeat } from "./heartbeat.js";
+import { TokenRefresh } from "./token-refresh.js";
+import { TransportOpener } from "./transport-opener.js";
 
 /** The size of a message that every broker accepts, in bytes: the minimum of `limits.message_bytes`. */
 const ACCEPTED_BYTES = 1024;
 
 /** @typedef {"closed" | "connecting" | "open" | "waiting"} SocketState */
 
-/**
- * @typedef {object} SocketOptions
- * @property {Record<string, string> | (() => Record<string, string>)} [params] added to the URL's query;
- *   a function is called on every attempt, for example to refresh a token
- * @property {new (url: string) => WebSocket} [transport] (default: the platform's WebSocket)
- * @property {import("./endpoint.js").Fetch | null} [fetch] asks, if the first attempt fails, whether there is a server
- *   at the URL at all; null: does not ask (default: the platform's fetch)
- * @property {import("../util/clock.js").Clock} [clock]
- * @property {() => number} [random] for jitter
- * @property {import("../util/network-change.js").Network} [network] reports changes of the network, and that the
- *   page is shown again (default: the window)
- * @property {number} [timeout] ms for connecting, joining and pushing (default 10 000)
- * @property {number} [heartbeatInterval] ms (default 30 000)
- * @property {number} [bufferLimit] pushes that each channel buffers while disconnected (default 100)
- * @property {number} [sessionTimeout] ms after which the server ends a silent session: its `socket.idle_timeout` (default 60 000)
- */
+/** @typedef {import("./socket-options.js").SocketOptions} SocketOptions */
+/** @typedef {import("./token-refresh.js").Reply} Reply */
 
 /**
  * Reconnects by itself, in hidden pages too, until `disconnect()`.
  *
  * Events: `open`; `close {code, reason}` when an open or opening connection ends; `waiting ms` before
  * each new attempt; `connected isConnected` when `isConnected` changes; `error` for frames that cannot be
- * decoded, and before the socket gives up because another attempt would fail for the same cause.
+ * decoded, for a token that cannot be got or replaced, and before the socket gives up because another attempt would fail
+ * for the same cause.
  *
  * @extends {Emitter<{open: [], close: [{code: number, reason: string}], waiting: [number], connected: [boolean],
  *   error: [Error]}>}
  */
 export class Socket extends Emitter {
-  #url;
-  #params;
-  #Transport;
-  #fetch;
-  /** Of the last attempt; empty if the caller's params threw. */
-  #webSocketUrl = "";
+  #opener;
   #timeout;
   #heartbeat;
+  #refresh;
   #backoff;
   #channelSocket;
   #stopListening = () => {};
@@ -78,13 +62,11 @@ export class Socket extends Emitter {
   /** @type {(import("../util/deferred.js").Deferred<void> & {waiting: number}) | null} the callers of `connect` */
   #opening = null;
   #lastRef = 0;
-  /** Aborts the search for what is wrong with the URL; null before the first attempt has failed. */
-  #search = /** @type {AbortController | null} */ (null);
   /** Bytes of a message; until the server tells it, there is no limit. */
   #messageLimit = Infinity;
   /** Bytes of the largest message that this connection has sent. */
   #largestSent = 0;
-  /** @type {Map<string, () => void>} by the ref of the message that waits for a reply */
+  /** @type {Map<string, (reply: Reply | null) => void>} by the ref of the message that waits */
   #replyHandlers = new Map();
   /** For opening or for the next attempt; they never overlap. */
   #timer = /** @type {any} */ (undefined);
@@ -96,15 +78,16 @@ export class Socket extends Emitter {
    */
   constructor(url, options = {}) {
     super();
-    this.#url = parseEndpoint(url);
-    this.#params = options.params ?? {};
-    this.#Transport = options.transport ?? globalThis.WebSocket;
-    if (!this.#Transport) throw new TypeError("this platform has no WebSocket: give one as transport");
-    this.#fetch = options.fetch === undefined ? globalThis.fetch?.bind(globalThis) : options.fetch;
     this.network = options.network ?? globalThis;
     this.clock = options.clock ?? systemClock;
     this.#timeout = options.timeout ?? 10_000;
-    this.#backoff = new Backoff({ random: options.random });
+    const timing = { clock: this.clock, random: options.random, timeout: this.#timeout };
+    this.#opener = new TransportOpener(url, options, timing);
+    this.#backoff = new Backoff(timing);
+    this.#refresh = new TokenRefresh(this.#opener.token, timing, {
+      push: (event, payload, onReply) => this.#pushAnywhere(event, payload, onReply),
+      onError: (error) => this.emit("error", error),
+    });
     this.#heartbeat = new Heartbeat({
       clock: this.clock,
       interval: options.heartbeatInterval ?? 30_000,
@@ -137,7 +120,7 @@ export class Socket extends Emitter {
    * @param {AbortSignal} [options.signal] stops waiting; also stops connecting, unless another call or
    *   a channel waits too
    * @returns {Promise<void>} resolves when the socket is open, however many attempts that takes
-   * @throws {AbortedError | DisconnectedError | EndpointError | RejectedError}
+   * @throws {AbortedError | DisconnectedError | import("./errors.js").EndpointError | RejectedError | TokenError}
    */
   connect({ signal } = {}) {
     if (signal?.aborted) return Promise.reject(new AbortedError("connecting"));
@@ -202,6 +185,7 @@ export class Socket extends Emitter {
       nextRef: () => this.#nextRef(),
       send: (message) => this.#send(message),
       onReply: (ref, handler) => void this.#replyHandlers.set(ref, handler),
+      onJoined: (reply) => this.#refresh.plan(reply?.expires_in),
       add: (topic, handlers) => {
         if (this.#channels.has(topic)) throw new Error(`socket already has a channel for ${topic}`);
         this.#channels.set(topic, handlers);
@@ -236,8 +220,15 @@ export class Socket extends Emitter {
     this.clock.clearTimeout(this.#timer);
     this.#state = "connecting";
     this.#largestSent = 0;
-    const transport = this.#createTransport();
-    if (!transport) return;
+    this.#opener.open({
+      onTransport: (transport) => this.#listen(transport),
+      // Later, because the caller of `connect` has not got its promise yet.
+      onFailure: (error, isFinal) => this.#schedule(0, () => this.#failed(error, isFinal)),
+    });
+  }
+
+  /** @param {WebSocket} transport */
+  #listen(transport) {
     this.#transport = transport;
     transport.binaryType = "arraybuffer";
     // Events of a transport that was replaced are ignored.
@@ -250,23 +241,16 @@ export class Socket extends Emitter {
     this.#schedule(this.#timeout, () => this.#lost({ code: 1006, reason: "connect timeout" }));
   }
 
-  /** @returns {WebSocket | null} null when the platform or the caller's `params` throw */
-  #createTransport() {
-    try {
-      this.#webSocketUrl = endpointUrl(this.#url, typeof this.#params === "function" ? this.#params() : this.#params);
-      return new this.#Transport(this.#webSocketUrl);
-    } catch (error) {
-      const { name, message } = /** @type {Error} */ (error);
-      const isBlocked = name === "SecurityError" || name === "SyntaxError";
-      const fail = isBlocked ? () => this.#giveUp(new EndpointError("blocked", message)) : () => this.#lost({ code: 1006, reason: String(error) });
-      this.#schedule(0, fail);
-      return null;
-    }
+  /** @type {import("./transport-opener.js").OpenHandlers["onFailure"]} */
+  #failed(error, isFinal) {
+    if (isFinal) return this.#giveUp(error);
+    if (error instanceof TokenError) this.emit("error", error);
+    if (this.#state === "connecting") this.#lost({ code: 1006, reason: String(error) });
   }
 
   #opened() {
     this.#state = "open";
-    this.#search?.abort();
+    this.#opener.stopSearch();
     this.#backoff.reset();
     this.clock.clearTimeout(this.#timer);
     this.#heartbeat.start();
@@ -284,6 +268,18 @@ export class Socket extends Emitter {
     this.#send({ joinRef: null, ref, topic: "phoenix", event: "heartbeat", payload: {} });
   }
 
+  /** @type {import("./token-refresh.js").RefreshHandlers["push"]} */
+  #pushAnywhere(event, payload, onReply) {
+    for (const [topic, { joinRef }] of this.#channels) {
+      if (joinRef() === null) continue;
+      const ref = this.#nextRef();
+      this.#send({ joinRef: joinRef(), ref, topic, event, payload });
+      this.#replyHandlers.set(ref, onReply);
+      return true;
+    }
+    return false;
+  }
+
   /** @param {string | ArrayBuffer} data */
   #receive(data) {
     let message;
@@ -292,35 +288,30 @@ export class Socket extends Emitter {
     } catch (error) {
       return this.emit("error", /** @type {Error} */ (error));
     }
+    this.#opener.token.accept();
     const onReply = message.event === "phx_reply" && this.#replyHandlers.get(message.ref ?? "");
     if (!onReply) return this.#channels.get(message.topic)?.onMessage(message);
     this.#replyHandlers.delete(message.ref ?? "");
-    onReply();
+    onReply(message.payload);
   }
 
   /** @param {{code: number, reason: string}} info */
   #lost(info) {
+    const refused = info.code === 1008 ? tokenError(info.reason) : null;
+    if (refused && this.#opener.token.isFinalRefusal()) return this.#giveUp(refused, info);
     if (isPermanentClose(info)) return this.#giveUp(new RejectedError(info), info);
     // The next connection would end in the same way, so the message must not be sent again.
     if (info.code === 1009 && this.#largestSent > ACCEPTED_BYTES) this.#messageLimit = Math.min(this.#messageLimit, this.#largestSent - 1);
+    const isHidden = this.#state === "connecting" && this.#opener.mayHaveToken;
     this.#drop("waiting", info);
     // A listener of `close` may have disconnected or reconnected already.
     if (this.#state !== "waiting") return;
     const delay = this.#backoff.next();
     this.#schedule(delay, () => this.#open());
     this.emit("waiting", delay);
-    if (this.#opening && !this.#search) void this.#searchFault();
-  }
-
-  /** Nobody has seen this server yet: its URL may be wrong. */
-  async #searchFault() {
-    const search = new AbortController();
-    this.#search = search;
-    if (!this.#fetch || !this.#webSocketUrl) return;
-    const fault = await findFault(this.#webSocketUrl, this.#fetch, search.signal);
-    // The next attempt has other params, which the server may accept.
-    if (fault?.reason === "forbidden" && typeof this.#params === "function") return;
-    if (fault && !search.signal.aborted) this.#giveUp(fault);
+    // If nobody has seen this server yet, its URL may be wrong. A token may be refused that was good before.
+    const isUnseen = this.#opening !== null && !this.#opener.hasSearched;
+    if (isUnseen || isHidden) this.#opener.findFault(isUnseen).then((fault) => fault && this.#giveUp(fault));
   }
 
   /**
@@ -343,8 +334,7 @@ export class Socket extends Emitter {
    */
   #stop(info, error) {
     this.#stopListening();
-    this.#search?.abort();
-    this.#search = null;
+    this.#opener.reset();
     const opening = this.#opening;
     this.#opening = null;
     this.#drop("closed", info);
@@ -367,7 +357,9 @@ export class Socket extends Emitter {
     if (wasWaiting) return;
     transport?.close(1000);
     this.#heartbeat.stop();
-    for (const handler of [...this.#replyHandlers.values()]) handler();
+    this.#opener.cancel();
+    this.#refresh.stop();
+    for (const handler of [...this.#replyHandlers.values()]) handler(null);
     this.#replyHandlers.clear();
     for (const channel of [...this.#channels.values()]) channel.onClose();
     this.#setConnected(false);

@@ -7,7 +7,7 @@ const TEMPORARY_REASONS = new Set([
   // the server is busy, restarting or full
   "rate_limited", "overloaded", "unreachable", "topic is full", "join crashed", "stopped",
   // the connection to the server
-  "timeout", "disconnected", "overflow",
+  "timeout", "disconnected", "overflow", "token_unavailable",
   // the connection to a peer
   "absent", "busy", "silent", "no_path", "lost", "closed", "aborted", "too_many_tries",
   // a transfer

@@ -22,6 +22,7 @@ const MIN_CONNECTIONS = 64;
  * @property {string} [path] what the broker's paths begin with (default `/`)
  * @property {boolean} [secure] whether to use TLS (default: as the page)
  * @property {string} [key] added to the URL's query
+ * @property {import("../../channels/token-source.js").TokenOption} [token] as of a `Socket`
  * @property {RTCConfiguration} [config] for each RTCPeerConnection; its `iceServers` replace the broker's
  * @property {new (url: string) => WebSocket} [transport] (default: the platform's WebSocket)
  * @property {(config: RTCConfiguration) => RTCPeerConnection} [createConnection]
@@ -40,7 +41,7 @@ export class ConnectionFactory extends ConnectionPool {
   constructor({ peer: { id, options = {} } = {}, ...poolOptions } = {}) {
     const { clock, connectionPoolSize = 0 } = poolOptions;
     const params = options.key === undefined ? undefined : { key: options.key };
-    const socket = new Socket(brokerUrl(options), { clock, params, transport: options.transport });
+    const socket = new Socket(brokerUrl(options), { clock, params, token: options.token, transport: options.transport });
     const peer = new Peer(socket, namedIdentity(id ? String(id) : undefined), {
       createConnection: connectionMaker(options),
       maxConnections: Math.max(MIN_CONNECTIONS, CONNECTIONS_PER_POOLED * connectionPoolSize),

@@ -38,14 +38,14 @@ import { openTarget } from "../targets/open-target.js";
  * @throws {TypeError} the text is not the link of a share, or the share has a password and none was given
  * @throws {import("../../util/errors.js").HandclaspError} a failure that does not go away, such as a wrong password
  */
-export async function receive(link, { password = "", signal, transport, createConnection } = {}) {
+export async function receive(link, { password = "", signal, token, transport, createConnection } = {}) {
   const url = readUrl(link);
   const parts = url ? readLink(url) : "none";
   if (!url || typeof parts === "string") throw new TypeError(`this is not the link of a share: ${parts}`);
   if (parts.hasPassword && !password) throw new TypeError("this share has a password");
   const { peerId, key } = parts;
   const passwordKey = password ? await derivePasswordKey(key, password) : null;
-  const socket = new Socket(new URL("socket", pageOf(url)).href, { transport });
+  const socket = new Socket(new URL("socket", pageOf(url)).href, { token, transport });
   const peer = new Peer(socket, await createIdentity(), { createConnection });
   const fetch = new FileFetch(peer, peerId, key, { passwordKey });
   const close = () => {

@@ -16,6 +16,7 @@ import { KEY_BYTES, makeLink, pageOf } from "../share-link.js";
 
 /**
  * @typedef {object} BrokerAccess
+ * @property {import("../../channels/token-source.js").TokenOption} [token] as of a `Socket`
  * @property {new (url: string) => WebSocket} [transport] (default: the platform's WebSocket)
  * @property {(config: RTCConfiguration) => RTCPeerConnection} [createConnection] (default: the platform's)
  */
@@ -36,9 +37,9 @@ import { KEY_BYTES, makeLink, pageOf } from "../share-link.js";
  * @returns {Promise<Shared>} when the link works
  * @throws {import("../../util/errors.js").HandclaspError} the broker cannot be reached, or refuses the share
  */
-export async function share(files, { page = globalThis.location?.href, password = "", once, idleTimeout, expiresAt, signal, transport, createConnection } = {}) {
+export async function share(files, { page = globalThis.location?.href, password = "", once, idleTimeout, expiresAt, signal, token, transport, createConnection } = {}) {
   const broker = pageOf(new URL(page));
-  const socket = new Socket(new URL("socket", broker).href, { transport });
+  const socket = new Socket(new URL("socket", broker).href, { token, transport });
   const peer = new Peer(socket, await createIdentity(), { createConnection });
   const key = randomBytes(KEY_BYTES);
   const passwordKey = password ? await derivePasswordKey(key, password) : null;
