@@ -92,6 +92,11 @@ sections! {
         /// Serve the developers' page at `/dev`, the examples at `/examples/` and the documentation at `/docs/`, beside
         /// the web app or the files of `page.dir`.
         dev: bool = true, boolean;
+        /// Path, on the page's own origin, where the web app gets its token: `"/app/token"`. The web app requests it with
+        /// the page's cookies before each connection and before the token expires, and expects `{"token": "<token>"}`, or
+        /// HTTP 401 if nobody is signed in. "" means that the web app has no tokens. It has no effect on the files of
+        /// `page.dir`.
+        token_url: Option<String> = "", token_path;
     }
 
     /// Phoenix sockets: where they are mounted, which web pages may connect, and their timeouts.

@@ -140,6 +140,21 @@ pub(super) fn path_prefix(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
+/// A path of the page's own origin, with or without a query. An empty string means none.
+pub(super) fn token_path(value: &DeValue<'_>) -> Result<Option<String>, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_~./?=&%".contains(&byte);
+    match value.as_str() {
+        Some("") => Ok(None),
+        // a browser takes what begins with two slashes for another host
+        Some(path)
+            if path.starts_with('/') && !path.starts_with("//") && path.len() <= 255 && path.bytes().all(is_plain) =>
+        {
+            Ok(Some(path.to_owned()))
+        }
+        _ => refuse(value, "a path of the page's own origin, such as /app/token"),
+    }
+}
+
 /// A word that needs no escaping in a URL.
 pub(super) fn token(value: &DeValue<'_>) -> Result<String, String> {
     match value.as_str() {

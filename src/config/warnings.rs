@@ -16,6 +16,7 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let of_protocols = [
             self.closed_warning(),
+            self.page_warning(),
             self.hello_warning(),
             self.is_relay_open().then(|| "relay.enabled: each client receives all messages of all others".to_owned()),
             self.peerjs_warning(),
@@ -64,6 +65,14 @@ impl Config {
         .map(|(_, key)| key)
         .collect();
         (!closed.is_empty()).then(|| format!("auth.mode: closes what has no place for a token: {}", closed.join(", ")))
+    }
+
+    /// The web app gets its token from `page.token_url`, which a page of one's own does not need.
+    fn page_warning(&self) -> Option<String> {
+        let Self { page, auth, .. } = self;
+        let is_shut_out = auth.is_required() && page.enabled && page.dir.is_none() && page.token_url.is_none();
+        let text = "auth.mode: the web app at / cannot connect, because page.token_url is empty";
+        is_shut_out.then(|| text.to_owned())
     }
 
     fn peerjs_warning(&self) -> Option<String> {

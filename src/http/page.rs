@@ -105,8 +105,9 @@ fn generated(bytes: Vec<u8>) -> Arc<Asset> {
     Arc::new(Asset::new(bytes.into(), &sha256))
 }
 
-/// The index page in the binary: its links to the developers' pages only if these are served, and the whole address of
-/// its preview picture if the node knows one, because most messengers do not resolve a relative one.
+/// The index page in the binary: its links to the developers' pages only if these are served, the whole address of
+/// its preview picture if the node knows one, because most messengers do not resolve a relative one, and the path where
+/// it gets its token.
 fn index(config: &Config) -> Option<Arc<Asset>> {
     let file = embedded(INDEX)?;
     let mut html = Cow::Borrowed(str::from_utf8(&file.data).ok()?);
@@ -119,6 +120,11 @@ fn index(config: &Config) -> Option<Arc<Asset>> {
         let folder = url.folder().replace('&', "&amp;").replace('"', "&quot;");
         let picture = format!("content=\"{folder}{PREVIEW}\"");
         html = Cow::Owned(html.replace(&format!("content=\"{PREVIEW}\""), &picture));
+    }
+    if let Some(path) = &config.page.token_url {
+        let path = path.replace('&', "&amp;");
+        html =
+            Cow::Owned(html.replacen("</head>", &format!("<meta name=\"token-url\" content=\"{path}\">\n</head>"), 1));
     }
     Some(generated(html.into_owned().into()))
 }

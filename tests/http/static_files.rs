@@ -242,6 +242,22 @@ async fn the_preview_of_a_link_names_its_picture_and_not_the_share() {
     }
 }
 
+#[actix_web::test]
+async fn the_page_says_where_it_gets_its_token() {
+    let meta = "<meta name=\"token-url\"";
+    for (settings, expected) in [
+        (&[][..], None),
+        (&["page.token_url=/app/token"][..], Some("/app/token")),
+        (&["page.token_url=/token?app=a&for=b", "page.dev=false"][..], Some("/token?app=a&amp;for=b")),
+    ] {
+        let (_, body) = request(&node(settings), "GET /", "").await;
+        let html = String::from_utf8(body).unwrap();
+        let found = html.split_once(meta).map(|(_, rest)| rest.split('"').nth(1).unwrap());
+        assert_eq!(found, expected, "{html}");
+        assert!(html.find(meta) < html.find("</head>") && html.matches("</head>").count() == 1, "{html}");
+    }
+}
+
 /// The installed app's own service worker takes what other apps share. Without it, the files would go to the server.
 #[actix_web::test]
 async fn files_that_another_app_shares_are_not_read_and_the_page_asks_for_them() {

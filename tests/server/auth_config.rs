@@ -70,3 +70,17 @@ fn what_the_mode_closes_is_warned_of() {
     assert!(!warnings.contains("any client may") && !closed.is_hello_open() && !closed.is_relay_open());
     assert!(!set(&open).unwrap().warnings().join("\n").contains("auth.mode"));
 }
+
+#[test]
+fn a_web_app_without_a_token_is_warned_of() {
+    let secrets = format!("auth.secrets={SECRET}");
+    let is_warned = |sets: &[&str]| {
+        let config = set(&[&["auth.mode=required", &*secrets], sets].concat()).unwrap();
+        config.warnings().iter().any(|line| line.contains("page.token_url is empty"))
+    };
+    assert!(is_warned(&[]));
+    for sets in ["page.token_url=/app/token", "page.enabled=false", "page.dir=web"] {
+        assert!(!is_warned(&[sets]), "{sets}");
+    }
+    assert!(!set(&[]).unwrap().warnings().join("\n").contains("page.token_url"));
+}

@@ -1,7 +1,6 @@
 /** A share in progress: its files, its link and its receivers, until the page is closed. */
 
-import { ClosedError } from "../lib/channels/errors.js";
-import { Socket } from "../lib/channels/socket.js";
+import { ClosedError, TokenError } from "../lib/channels/errors.js";
 import { createIdentity, restoreIdentity } from "../lib/rtc/identity.js";
 import { Peer, joinWithRetry } from "../lib/rtc/peer.js";
 import { FileShare } from "../lib/share/file-share.js";
@@ -10,6 +9,7 @@ import { KEY_BYTES, makeLink } from "../lib/share/share-link.js";
 import { randomBytes } from "../lib/util/bytes.js";
 import { TimeoutError } from "../lib/util/errors.js";
 import { isTemporary } from "../lib/util/temporary.js";
+import { openSocket } from "./broker-socket.js";
 import { announce, element, showText } from "./dom.js";
 import { showFileHash } from "./file-hash.js";
 import { t } from "./i18n.js";
@@ -56,7 +56,7 @@ export class ActiveShare {
   #list = new SharedFiles({ onRemove: (ids) => this.#remove(ids), fetchPreview: (entry) => this.#preview(entry) });
 
   /**
-   * @param {Socket} socket
+   * @param {import("../lib/channels/socket.js").Socket} socket
    * @param {Peer} peer
    * @param {Omit<SavedShare, "savedAt">} saved
    */
@@ -83,7 +83,7 @@ export class ActiveShare {
   /** @param {SavedShare | null} saved this tab's share before a reload */
   static async start(saved) {
     checkWebRtc();
-    const socket = new Socket("socket");
+    const socket = openSocket();
     const identity = saved ? await restoreIdentity(saved.secret) : await createIdentity();
     const linkKey = saved?.linkKey ?? randomBytes(KEY_BYTES);
     const algorithm = { name: "ECDSA", namedCurve: "P-256" };
@@ -218,7 +218,9 @@ export class ActiveShare {
     showText(place, this.#refusal || isClosed ? "" : t(this.#isTakenOver ? "share_taken" : isReady ? "share_ready" : "share_away"));
     const again = element("take-back", HTMLElement);
     again.textContent = t(this.#isTakenOver ? "take_back" : "try_again");
-    again.hidden = !this.#isTakenOver && !isTemporary(this.#refusal);
+    // A user who has signed in again, in another tab, may have a token.
+    const mayHelp = this.#isTakenOver || isTemporary(this.#refusal) || this.#refusal instanceof TokenError;
+    again.hidden = !mayHelp;
     const isLost = this.#isTakenOver || this.#refusal !== null;
     this.#reach = isLost ? "lost" : isClosed ? "closed" : isReady ? "ready" : "reconnecting";
     this.#showStatus();

@@ -29,6 +29,13 @@ const SAME_HELP = {
   rejected: "fail.protocol",
   too_big: "fail.protocol",
   taken: "fail.unproven",
+  "token missing": "fail.token",
+  "token invalid": "fail.token",
+  "token expired": "fail.token",
+  "token not yet valid": "fail.token",
+  "token revoked": "fail.token",
+  "token key unknown": "fail.token",
+  "not allowed": "fail.not_allowed",
 };
 
 /** Errors after which only a reload helps. @type {Set<TextKey>} */

@@ -1,8 +1,8 @@
 /** The receiving view from Connect on: connects to the sender, lists the files, and downloads the selected ones. */
 
-import { Socket } from "../lib/channels/socket.js";
 import { Peer } from "../lib/rtc/peer.js";
 import { derivePasswordKey } from "../lib/share/password-key.js";
+import { openSocket } from "./broker-socket.js";
 import { showClasp } from "./clasp.js";
 import { deviceName } from "./device-name.js";
 import { announce, element, showNotice, showText } from "./dom.js";
@@ -37,7 +37,7 @@ const showError = (/** @type {unknown} */ error) => showProblem(element("receive
 export class ReceiveSession {
   #link;
   #downloadItem;
-  #socket = new Socket("socket");
+  #socket = openSocket();
   #fetch = /** @type {import("../lib/share/file-fetch.js").FileFetch | null} */ (null);
   #isDownloading = false;
   #isEmpty = false;
