@@ -5,15 +5,18 @@ import http from "node:http";
 import https from "node:https";
 import { isIP } from "node:net";
 import tls from "node:tls";
+import { tokenError } from "../channels/errors.js";
+import { subprotocols } from "../channels/token-source.js";
 import { excerpt } from "../util/excerpt.js";
+import { TOKEN_REFUSED, errorMessage } from "./messages.js";
 
 /** How long the broker may take to answer (ms). */
 const LIMIT = 10_000;
 /** Of a server's answer, in a message. */
 const MAX_URL = 200;
 
-/** @typedef {{cause: string, isFinal: boolean}} Diagnosis cause: sentences for the user; final: waiting cannot help */
-/** @typedef {{status: number, location: string | undefined}} Answer */
+/** @typedef {{cause: string, isFinal: boolean, exitCode?: number}} Diagnosis cause: sentences for the user; final: waiting cannot help */
+/** @typedef {{status: number, location: string | undefined, refusal: import("../channels/errors.js").TokenError | null}} Answer */
 /** @typedef {{code: string, message: string}} Failure */
 
 /** @type {Record<string, string>} by the error's code: what is wrong with the certificate of a host */
@@ -32,12 +35,19 @@ const TEMPORARY = [408, 425, 429, 500, 502, 503, 504];
 
 /**
  * @param {URL} page the broker's, with a slash at the end
- * @param {AbortSignal} [signal] ends the probe
+ * @param {import("./token.js").ReadToken | string} token
+ * @param {AbortSignal} signal ends the probe
  * @returns {Promise<Diagnosis>}
  */
-export async function diagnose(page, signal) {
+export async function diagnose(page, token, signal) {
   const url = new URL("socket/websocket?vsn=2.0.0", page);
-  const answer = await request(url, signal);
+  let text;
+  try {
+    text = typeof token === "function" ? await token({ signal }) : token;
+  } catch (error) {
+    return temporary(`The token cannot be read: ${/** @type {Error} */ (error).message}.`);
+  }
+  const answer = await request(url, text, signal);
   const isFailure = "code" in answer;
   // A server with TLS that gets a request in clear closes the connection, or answers 400 in clear.
   const isPerhapsTls = isFailure ? isProtocolFault(answer) : answer.status === 400;
@@ -46,7 +56,7 @@ export async function diagnose(page, signal) {
   }
   if (!isFailure) return ofAnswer(answer, page);
   if (url.protocol === "https:" && isProtocolFault(answer)) {
-    const inClear = await request(new URL(url.href.replace("https", "http")), signal);
+    const inClear = await request(new URL(url.href.replace("https", "http")), "", signal);
     if ("status" in inClear && inClear.status !== 400) return final(`${page.host} speaks no TLS: the address has to begin with http://.`);
   }
   return ofFailure(answer, page);
@@ -57,7 +67,8 @@ export async function diagnose(page, signal) {
  * @param {URL} page
  * @returns {Diagnosis}
  */
-function ofAnswer({ status, location }, page) {
+function ofAnswer({ status, location, refusal }, page) {
+  if (refusal) return { cause: errorMessage(refusal), isFinal: true, exitCode: TOKEN_REFUSED };
   if (status === 101) return temporary(`The broker at ${page} cannot be reached at the moment.`);
   if (TEMPORARY.includes(status)) return temporary(`The broker at ${page} is busy or restarting (HTTP ${status}).`);
   if (status >= 300 && status < 400 && location && URL.canParse(location, page)) {
@@ -109,21 +120,37 @@ function isProtocolFault({ code }) {
 
 /**
  * @param {URL} url
- * @param {AbortSignal} [signal]
+ * @param {string} token
+ * @param {AbortSignal} signal
  * @returns {Promise<Answer | Failure>}
  */
-function request(url, signal) {
+function request(url, token, signal) {
+  /** @type {http.OutgoingHttpHeaders} */
   const headers = { Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": randomBytes(16).toString("base64") };
+  const protocols = subprotocols(token);
+  if (protocols) headers["Sec-WebSocket-Protocol"] = protocols.join(", ");
   return new Promise((resolve) => {
     const sent = (url.protocol === "https:" ? https : http).get(url, { headers, agent: false, signal });
     const timer = setTimeout(() => sent.destroy(Object.assign(new Error("no answer"), { code: "ETIMEDOUT" })), LIMIT);
-    const onAnswer = (/** @type {http.IncomingMessage} */ { statusCode = 0, headers: { location } }) => {
-      resolve({ status: statusCode, location });
+    const onAnswer = async (/** @type {http.IncomingMessage} */ response) => {
+      const { statusCode: status = 0, headers: { location } } = response;
+      const refusal = status === 403 ? tokenError(await beginOf(response)) : null;
+      resolve({ status, location, refusal });
       sent.destroy();
     };
-    sent.on("response", onAnswer).on("upgrade", (response, socket) => (onAnswer(response), socket.destroy()));
+    sent.on("response", (response) => void onAnswer(response)).on("upgrade", (response, socket) => (void onAnswer(response), socket.destroy()));
     sent.on("error", (/** @type {NodeJS.ErrnoException} */ { code = "", message }) => resolve({ code, message }));
     sent.on("close", () => clearTimeout(timer));
+  });
+}
+
+/**
+ * @param {http.IncomingMessage} response
+ * @returns {Promise<string>} what arrives first of its body; empty also if nothing does
+ */
+function beginOf(response) {
+  return new Promise((resolve) => {
+    response.once("data", (bytes) => resolve(String(bytes))).once("close", () => resolve(""));
   });
 }
 

@@ -24,13 +24,14 @@ const SHORT_TEXT_BYTES = 2_000;
  * @param {object} options
  * @param {string} [options.out] a folder (default: the current one), or `-` for standard output
  * @param {string} [options.password]
+ * @param {import("./token.js").ReadToken | string} options.token empty: none
  * @param {boolean} [options.list] list the files and download nothing
  * @param {Promise<void>} options.interrupted resolves at Ctrl+C
  * @returns {Promise<number>} the exit code
  */
-export async function get(link, { out = ".", password = "", list = false, interrupted }) {
+export async function get(link, { out = ".", password = "", token, list = false, interrupted }) {
   const { page, peerId, key, passwordKey } = await parseLink(link, password);
-  const { peer, join, close } = await openPeer(page);
+  const { peer, join, close } = await openPeer(page, token);
   const fetch = new FileFetch(peer, peerId, key, { passwordKey, device: commandDevice(process.platform) });
   const toOutput = out === "-" && !list;
   const stopped = interrupted.then(() => {

@@ -3,16 +3,18 @@
 
 import { createRequire } from "node:module";
 import { parseArgs } from "node:util";
+import { readUrl } from "../share/share-link.js";
 import { get } from "./get.js";
 import { CliError, USAGE_ERROR, errorMessage, exitCodeOf } from "./messages.js";
 import { send } from "./send.js";
 import { endWithOutput, printStatus } from "./terminal.js";
+import { openToken } from "./token.js";
 
 const HELP = `Sends files directly from one computer to another, or to a browser, by a link.
 
   handclasp send FILE|FOLDER…|- [--text TEXT|-] [--broker https://HOST] [--password P] [--name NAME] [--once]
-                 [--idle TIME] [--expires TIME]
-  handclasp receive 'LINK' [--out FOLDER|-] [--password P] [--list]
+                 [--idle TIME] [--expires TIME] [--token-file FILE]
+  handclasp receive 'LINK' [--out FOLDER|-] [--password P] [--list] [--token-file FILE]
 
 send      prints a link, on a terminal with its QR code, and serves everybody who has it until Ctrl+C.
   -               standard input; it is kept in a temporary file, which nobody else can open
@@ -35,6 +37,10 @@ receive   downloads all files of a link; get is the same. Put the link in quotes
 
 both
   --password P    the password of the share; $HANDCLASP_PASSWORD keeps it out of the list of processes
+  --token-file FILE
+                  a file with the token, if the broker needs one; it is read again for each connection, and before the
+                  token expires. $HANDCLASP_TOKEN has the token itself; receive sends it to no other broker than
+                  $HANDCLASP_BROKER
 
   handclasp send holidays report.pdf --broker https://example.org
   tar c photos | handclasp send - --name photos.tar --once
@@ -48,7 +54,7 @@ To transfer files, the command needs the package @roamhq/wrtc, and before Node.j
 
 Standard output has only results: the link, the paths of the files, the list, or the file itself.
 Exit codes: 0 success, 1 failure, 2 usage error, 3 wrong key or password, 4 no broker at the address or no valid
-certificate, 130 stopped by Ctrl+C, 141 nobody reads the output any more.
+certificate, 5 the broker refuses the token, 130 stopped by Ctrl+C, 141 nobody reads the output any more.
 `;
 
 const OPTIONS = /** @type {const} */ ({
@@ -62,8 +68,11 @@ const OPTIONS = /** @type {const} */ ({
   once: { type: "boolean" },
   password: { type: "string" },
   text: { type: "string" },
+  "token-file": { type: "string" },
   version: { type: "boolean" },
 });
+
+const DEFAULT_BROKER = process.env.HANDCLASP_BROKER ?? "http://127.0.0.1:4000";
 
 /** The units of a time (ms). @type {Record<string, number>} */
 const UNITS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -71,7 +80,11 @@ const UNITS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const MAX_TIME = 365 * UNITS.d;
 
 /** @type {Record<string, string[]>} the options of each command */
-const COMMANDS = { get: ["list", "out", "password"], receive: ["list", "out", "password"], send: ["broker", "expires", "idle", "name", "once", "password", "text"] };
+const COMMANDS = {
+  get: ["list", "out", "password", "token-file"],
+  receive: ["list", "out", "password", "token-file"],
+  send: ["broker", "expires", "idle", "name", "once", "password", "text", "token-file"],
+};
 
 /** @returns {Promise<number>} the exit code */
 async function main() {
@@ -82,7 +95,7 @@ async function main() {
   if (!command || !Object.hasOwn(COMMANDS, command)) throw usageError(command ? `Unknown command ${command}.` : "No command given.");
   const unknown = Object.keys(values).find((name) => !COMMANDS[command].includes(name));
   if (unknown) throw usageError(`${command} has no option --${unknown}.`);
-  const { out, list, name, expires, idle, once, text, password = process.env.HANDCLASP_PASSWORD, broker = process.env.HANDCLASP_BROKER ?? "http://127.0.0.1:4000" } = values;
+  const { out, list, name, expires, idle, once, text, password = process.env.HANDCLASP_PASSWORD, broker = DEFAULT_BROKER, "token-file": tokenFile } = values;
   const interrupted = new Promise((/** @type {(_: void) => void} */ resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => resolve());
   });
@@ -92,10 +105,21 @@ async function main() {
     if (rest.indexOf("-") !== rest.lastIndexOf("-") || (hasInput && text === "-")) throw usageError("Standard input is given twice.");
     if (name !== undefined && (!hasInput || name === "" || name.includes("/"))) throw usageError("--name takes the name of a file, for standard input (-).");
     if (idle !== undefined && !once) throw usageError("--idle needs --once.");
-    return send(rest, { broker, name, text, password, once, idleTimeout: parseTime("idle", idle), lifetime: parseTime("expires", expires), interrupted });
+    const token = await openToken(tokenFile, process.env.HANDCLASP_TOKEN);
+    return send(rest, { broker, name, text, password, token, once, idleTimeout: parseTime("idle", idle), lifetime: parseTime("expires", expires), interrupted });
   }
   if (rest.length !== 1) throw usageError(rest.length === 0 ? "No link given." : "More than one link given: put the link in quotes.");
-  return get(rest[0], { out, list, password, interrupted });
+  const token = await openToken(tokenFile, isOwnBroker(rest[0]) ? process.env.HANDCLASP_TOKEN : "");
+  return get(rest[0], { out, list, password, token, interrupted });
+}
+
+/**
+ * @param {string} link of anybody: its server must not get the token of another broker
+ * @returns {boolean}
+ */
+function isOwnBroker(link) {
+  const url = readUrl(link);
+  return url !== null && URL.canParse(DEFAULT_BROKER) && url.origin === new URL(DEFAULT_BROKER).origin;
 }
 
 /**

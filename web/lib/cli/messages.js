@@ -1,6 +1,6 @@
 /** Error messages for users of the command, and its exit codes. */
 
-import { RefusedError } from "../channels/errors.js";
+import { EndpointError, PermissionError, RefusedError, TokenError } from "../channels/errors.js";
 import { PeerError } from "../rtc/errors.js";
 import { ProofError, TransferError } from "../share/errors.js";
 
@@ -10,6 +10,8 @@ export const USAGE_ERROR = 2;
 const WRONG_KEY = 3;
 /** Nothing at the broker's address can become reachable by waiting. */
 export const WRONG_ADDRESS = 4;
+/** The broker accepts no token of this user, or the token does not permit what the command wants. */
+export const TOKEN_REFUSED = 5;
 export const INTERRUPTED = 130;
 /** As a shell shows a program that wrote to a closed pipe. */
 export const PIPE_CLOSED = 141;
@@ -36,6 +38,13 @@ const CONNECTION_MESSAGES = {
   lost: "The connection to the sender was lost.",
   closed: "The sender closed the connection.",
   too_many_tries: "The sender has received too many wrong passwords, and accepts no new receivers for a while.",
+};
+
+/** @type {Record<string, string>} by the reason of a TokenError */
+const TOKEN_MESSAGES = {
+  "token missing": "This broker needs a token: use --token-file, or the environment variables HANDCLASP_TOKEN and HANDCLASP_BROKER.",
+  "token expired": "The broker refuses the token: it has expired. Get a new one.",
+  "token not yet valid": "The broker refuses the token: it is not valid yet. Check the clock of this computer.",
 };
 
 /** @type {Record<string, string>} by the reason of a ProofError */
@@ -68,6 +77,10 @@ const TRANSFER_MESSAGES = {
 export function errorMessage(error) {
   if (error instanceof CliError) return error.message;
   if (error instanceof ProofError) return PROOF_MESSAGES[error.reason];
+  const refusal = refusalOf(error);
+  if (refusal instanceof PermissionError) return "The token does not permit this: get one with other grants.";
+  if (refusal?.reason === "token_unavailable") return `The token cannot be read: ${/** @type {Error} */ (refusal.cause).message}.`;
+  if (refusal) return TOKEN_MESSAGES[refusal.reason] ?? `The broker refuses the token: ${refusal.reason}.`;
   if (error instanceof PeerError && error.reason === "no_path") {
     return `No direct path to the sender (${error.message}). A VPN or firewall may block it. Try another network, or configure a TURN server at the broker.`;
   }
@@ -75,6 +88,15 @@ export function errorMessage(error) {
   if (error instanceof TransferError) return transferMessage(error);
   if (error instanceof RefusedError) return `The broker refused: ${error.reason}.`;
   return error instanceof Error ? `${error.message}.` : String(error);
+}
+
+/**
+ * @param {unknown} error
+ * @returns {TokenError | PermissionError | null} it, or what it was caused by, if that is about the token
+ */
+function refusalOf(error) {
+  const cause = error instanceof PeerError ? error.cause : error;
+  return cause instanceof TokenError || cause instanceof PermissionError ? cause : null;
 }
 
 /** @param {TransferError} error */
@@ -97,5 +119,7 @@ export function fileErrorMessage({ reason, message }) {
  */
 export function exitCodeOf(error) {
   if (error instanceof CliError) return error.exitCode;
+  if (refusalOf(error)) return TOKEN_REFUSED;
+  if (error instanceof EndpointError) return WRONG_ADDRESS;
   return error instanceof ProofError && error.reason !== "version" ? WRONG_KEY : FAILED;
 }

@@ -8,7 +8,7 @@ import { KEY_BYTES, makeLink, pageOf } from "../share/share-link.js";
 import { randomBytes } from "../util/bytes.js";
 import { openPeer } from "./broker-peer.js";
 import { findFiles } from "./local-files.js";
-import { CliError, FAILED, INTERRUPTED, USAGE_ERROR, errorMessage } from "./messages.js";
+import { CliError, FAILED, INTERRUPTED, TOKEN_REFUSED, USAGE_ERROR, errorMessage, exitCodeOf } from "./messages.js";
 import { firstDone, reportReceivers, summary } from "./receiver-report.js";
 import { readInput, readText } from "./standard-input.js";
 import { clearProgress, formatCount, formatDuration, formatFiles, printQrCode, printResult, printStatus } from "./terminal.js";
@@ -20,17 +20,18 @@ import { clearProgress, formatCount, formatDuration, formatFiles, printQrCode, p
  * @param {string} [options.name] of the file that standard input becomes
  * @param {string} [options.text] to be shown at the receiver; `-` is standard input
  * @param {string} [options.password]
+ * @param {import("./token.js").ReadToken | string} options.token empty: none
  * @param {boolean} [options.once] serve one receiver at a time, and end when one is done
  * @param {number} [options.idleTimeout] ms after which a receiver that does nothing makes room for another one, if `once`
  * @param {number} [options.lifetime] ms after which no receiver is accepted
  * @param {Promise<void>} options.interrupted resolves at Ctrl+C, which ends the command
  * @returns {Promise<number>} the exit code
  */
-export async function send(paths, { broker, name, text, password = "", once = false, idleTimeout, lifetime, interrupted }) {
+export async function send(paths, { broker, name, text, password = "", token, once = false, idleTimeout, lifetime, interrupted }) {
   if (!URL.canParse(broker) || !/^https?:/.test(broker)) throw new CliError(`${broker} is not the URL of a broker: it has to begin with https://.`, USAGE_ERROR);
   const { files, leftOut } = await openFiles(paths, { name, text, interrupted });
   const page = pageOf(new URL(broker));
-  const { peer, join, close } = await openPeer(page);
+  const { peer, join, close } = await openPeer(page, token);
   try {
     const linkKey = randomBytes(KEY_BYTES);
     const passwordKey = await derivePasswordKey(linkKey, password);
@@ -40,7 +41,10 @@ export async function send(paths, { broker, name, text, password = "", once = fa
     const isComplete = once ? firstDone(share) : new Promise(() => {});
     const expired = new Promise((resolve) => share.on("ended", (cause) => cause === "expired" && resolve(once ? FAILED : 0)));
     const closed = new Promise((_, reject) => {
-      peer.on("state", (state, error) => state === "closed" && reject(new CliError(`The broker ended this share: ${errorMessage(error)}`)));
+      peer.on("state", (state, error) => {
+        if (state !== "closed") return;
+        reject(exitCodeOf(error) === TOKEN_REFUSED ? error : new CliError(`The broker ended this share: ${errorMessage(error)}`));
+      });
     });
     const isJoined = await Promise.race([join().then(() => true), interrupted.then(() => false), closed]);
     if (!isJoined) throw new CliError("Stopped before the link was ready.", INTERRUPTED);
