@@ -141,6 +141,61 @@ test("peerjs: a client with a fresh token reconnects under its id", async () => 
   assert.equal(await reopened, id);
 });
 
+// ---- the end of a token, over HTTP
+
+test("phoenix by long polling: the session ends when the token expires, and a new one is refused", async () => {
+  const exp = at(2);
+  const headers = { "X-Phoenix-AuthToken": sign({ sub: "e1", exp }) };
+  const poll = async (token = "") => {
+    const response = await fetch(`${brokers[0].url}socket/longpoll?vsn=2.0.0&token=${token}`, { headers });
+    return response.json();
+  };
+  const { token, status } = await poll();
+  assert.equal(status, 410);
+  let answer;
+  do answer = await poll(token);
+  while (answer.status === 204);
+  assert.deepEqual(answer, { status: 403 });
+  assert.ok(Date.now() / 1000 >= exp, "not before");
+});
+
+test("socket.io-client by polling: the connection closes when the token expires", async () => {
+  for (const version of ["4.x", "2.x", "1.x"]) {
+    const exp = at(2);
+    const token = sign({ sub: `e2${version}`, exp });
+    const query = version === "1.x" ? `token=${token}` : { token };
+    const options = version === "4.x" ? { auth: { token } } : { query };
+    const { connected } = required.socketio(version, { transports: ["polling"], reconnection: false, ...options });
+    const socket = await connected;
+    await new Promise((resolve) => socket.on("disconnect", resolve));
+    assert.ok(Date.now() / 1000 >= exp, `${version}: not before`);
+  }
+});
+
+test("socket.io-client 0.9: the poll ends when the token expires", async () => {
+  const exp = at(2);
+  const token = sign({ sub: "e3", exp });
+  const handshake = await (await fetch(`${brokers[0].url}socket.io/1/?token=${token}`)).text();
+  const url = `${brokers[0].url}socket.io/1/xhr-polling/${handshake.split(":")[0]}`;
+  assert.equal(await (await fetch(url)).text(), "1::");
+  assert.equal(await (await fetch(url)).text(), "0::");
+  assert.ok(Date.now() / 1000 >= exp, "not before");
+});
+
+test("peerjs 0.3: the stream ends when the token expires", async () => {
+  const exp = at(2);
+  const token = sign({ sub: "e4", exp });
+  const url = `${brokers[0].url}peerjs/e4-${randomUUID()}/${token}/id?i=0`;
+  const { body } = await fetch(url, { method: "POST" });
+  let heard = "";
+  // the stream is cut off
+  await assert.rejects(async () => {
+    for await (const bytes of body) heard += Buffer.from(bytes).toString("latin1");
+  });
+  assert.match(heard, /OPEN/);
+  assert.ok(Date.now() / 1000 >= exp, "not before");
+});
+
 // ---- refusals that need a state
 
 test("phoenix: revoked tokens are refused with the reason, and later ones of the subject are not", async () => {

@@ -104,8 +104,7 @@ impl Load {
         System::new().block_on(async {
             let start = |_| Server::start_with(Kind::Handclasp, Dialect::Phoenix, settings);
             let nodes = (0..nodes).map(start).collect::<io::Result<Vec<_>>>()?;
-            let targets: Vec<_> =
-                nodes.iter().map(|node| Target { server: node.address, dialect: Dialect::Phoenix }).collect();
+            let targets: Vec<_> = nodes.iter().map(|node| Target::new(node.address, Dialect::Phoenix)).collect();
             let (first, last) = (targets[0], targets[targets.len() - 1]);
             timeout(LINK_TIMEOUT, meet(first, last)).await.map_err(|_| io::Error::other("the nodes do not meet"))??;
             let meter = Meter::new();

@@ -43,9 +43,12 @@ impl Dialect {
     }
 
     /// Connects and joins, until the server confirms it.
-    pub async fn connect(self, server: SocketAddr, position: Position) -> io::Result<Client> {
+    pub async fn connect(self, server: SocketAddr, position: Position, token: Option<&str>) -> io::Result<Client> {
         let path = match (self, position) {
-            (Self::Phoenix, _) => "/socket/websocket?vsn=2.0.0".to_owned(),
+            (Self::Phoenix, _) => {
+                let token = token.map(|token| format!("&token={token}")).unwrap_or_default();
+                format!("/socket/websocket?vsn=2.0.0{token}")
+            }
             (Self::PeerJs, Position::Pair(own)) => format!("/peerjs?key=peerjs&id={}&token=t", id(own)),
             (Self::PeerJs, Position::Room(_)) => return Err(Error::other("PeerJS has no rooms")),
             (Self::SocketIo, _) => "/socket.io/?EIO=4&transport=websocket".to_owned(),

@@ -79,7 +79,7 @@ impl Questions {
     fn signals(&self, kind: Kind) -> io::Result<Signals> {
         System::new().block_on(async {
             let server = Server::start(kind, Dialect::Phoenix)?;
-            let target = Target { server: server.address, dialect: Dialect::Phoenix };
+            let target = Target::new(server.address, Dialect::Phoenix);
             let meter = Meter::new();
             let pairs = Pairs::new(target.dialect, 0, u64::MAX);
             let own = server.descriptors()?;
@@ -133,14 +133,14 @@ impl Questions {
     pub fn half_load(&self) -> io::Result<Vec<Finding>> {
         System::new().block_on(async {
             let server = Server::start(Kind::Handclasp, Dialect::Phoenix)?;
-            let target = Target { server: server.address, dialect: Dialect::Phoenix };
+            let target = Target::new(server.address, Dialect::Phoenix);
             let full = Meter::new();
             target.relay(FEW / 2, IN_FLIGHT, &full).await?;
             let saturated = measure(&server, &full, self.time).await?.per_second.expect("it was timed");
             drop(server);
 
             let server = Server::start(Kind::Handclasp, Dialect::Phoenix)?;
-            let target = Target { server: server.address, dialect: Dialect::Phoenix };
+            let target = Target::new(server.address, Dialect::Phoenix);
             let (half, rate) = (Meter::new(), saturated / 2.0);
             let pairs = Pairs::new(target.dialect, 0, 0);
             pairs.add_clients(target.connect_all(0..FEW, Position::Pair).await?, &half);
@@ -163,7 +163,7 @@ impl Questions {
     pub fn left_behind(&self) -> io::Result<Vec<Finding>> {
         System::new().block_on(async {
             let server = Server::start(Kind::Handclasp, Dialect::Phoenix)?;
-            let target = Target { server: server.address, dialect: Dialect::Phoenix };
+            let target = Target::new(server.address, Dialect::Phoenix);
             let mut resident = Vec::new();
             for wave in 0..WAVES {
                 let clients =

@@ -27,11 +27,17 @@ const CONCURRENT_CONNECTS: usize = 64;
 pub struct Target {
     pub server: SocketAddr,
     pub dialect: Dialect,
+    /// The token of each client, for Phoenix alone.
+    pub token: Option<&'static str>,
 }
 
 impl Target {
+    pub fn new(server: SocketAddr, dialect: Dialect) -> Self {
+        Self { server, dialect, token: None }
+    }
+
     pub async fn connect(self, position: Position) -> io::Result<Client> {
-        self.dialect.connect(self.server, position).await
+        self.dialect.connect(self.server, position, self.token).await
     }
 
     /// Connects clients with these numbers.

@@ -17,6 +17,7 @@ mod micro;
 mod plan;
 mod results;
 mod server;
+mod tokens;
 mod work;
 
 use std::io;

@@ -69,7 +69,7 @@ impl Work {
     pub fn measure(self, kind: Kind, dialect: Dialect, time: Duration) -> io::Result<Figure> {
         System::new().block_on(async {
             let server = Server::start(kind, dialect)?;
-            let target = Target { server: server.address, dialect };
+            let target = Target::new(server.address, dialect);
             let meter = Meter::new();
             match self {
                 Self::Relay { pairs, in_flight } => target.relay(pairs, in_flight, &meter).await?,
