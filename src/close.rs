@@ -1,8 +1,8 @@
 //! The reasons for which the server closes a connection: the close code, the text, and whether the client may
 //! reconnect. All protocols and transports use this one table.
 //!
-//! The codes are those of RFC 6455, section 7.4. No reason has code 1000, because Phoenix clients up to version 1.8.15
-//! do not reconnect after it.
+//! The codes are those of RFC 6455, section 7.4. Only a client that is to stay away gets code 1000, because Phoenix
+//! clients up to version 1.8.15 do not reconnect after it.
 
 /// Why the server closed a connection.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,8 +38,10 @@ reasons! {
     UNRESPONSIVE = "unresponsive", 1001, "no answer to a ping", true;
     /// The client opened a long-polling session and never used it, and its IP reached `limits.sockets_per_ip`.
     UNUSED = "unused", 1001, "never used", true;
-    /// The server disconnected this socket by its id.
+    /// The server disconnected this socket by its id, or at the request of a backend.
     DISCONNECTED = "disconnected", 1001, "disconnected by the server", true;
+    /// A backend has asked to disconnect the client for good.
+    DISMISSED = "dismissed", 1000, "disconnected by the server", false;
     /// A frame violated RFC 6455.
     PROTOCOL = "protocol", 1002, "websocket protocol error", false;
     /// A text message was not valid UTF-8.

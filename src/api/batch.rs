@@ -13,7 +13,9 @@ use tokio::task::yield_now;
 
 use crate::api::answer::{Answer, ApiError};
 use crate::api::call::{Call, parse};
+use crate::api::disconnect::Disconnect;
 use crate::api::publish::Publish;
+use crate::api::revoke::Revoke;
 use crate::api::signal::Signal;
 use crate::api::state::Api;
 use crate::config::api::Permission;
@@ -46,6 +48,8 @@ struct Results {
 enum Operation {
     Publish(Publish),
     Signal(Signal),
+    Disconnect(Disconnect),
+    Revoke(Revoke),
 }
 
 /// `POST /v1/batch`.
@@ -65,7 +69,7 @@ pub(super) async fn batch(api: Arc<Api>, call: Call) -> Result<Answer, ApiError>
     let (begun, mut results) = (Instant::now(), Vec::with_capacity(operations.len()));
     for operation in operations {
         let result = match begun.elapsed() < TIME {
-            true => operation.run(&api).await.unwrap_or_else(Into::into),
+            true => operation.run(&api, &call.key).await.unwrap_or_else(Into::into),
             false => ApiError::invalid("not begun in time").into(),
         };
         let text = String::from_utf8(result.body.into()).unwrap_or_default();
@@ -84,20 +88,32 @@ impl Operation {
         match &**name {
             "publish" => of(body).map(Self::Publish),
             "signal" => of(body).map(Self::Signal),
-            _ => Err(ApiError::malformed("expected publish or signal")),
+            "disconnect" => {
+                let disconnect: Disconnect = of(body)?;
+                disconnect.check().map(|()| Self::Disconnect(disconnect))
+            }
+            "revoke" => {
+                let revoke: Revoke = of(body)?;
+                revoke.check().map(|()| Self::Revoke(revoke))
+            }
+            _ => Err(ApiError::malformed("expected publish, signal, disconnect or revoke")),
         }
     }
 
     const fn permission(&self) -> Permission {
         match self {
             Self::Publish(_) | Self::Signal(_) => Permission::Publish,
+            Self::Disconnect(_) => Permission::Disconnect,
+            Self::Revoke(_) => Permission::Revoke,
         }
     }
 
-    async fn run(self, api: &Api) -> Result<Answer, ApiError> {
+    async fn run(self, api: &Api, key: &str) -> Result<Answer, ApiError> {
         match self {
             Self::Publish(publish) => publish.run(api).map(|published| Answer::ok(&published)),
             Self::Signal(signal) => signal.run(api).await.map(|signalled| Answer::ok(&signalled)),
+            Self::Disconnect(disconnect) => disconnect.run(api, key).await.map(|closed| Answer::ok(&closed)),
+            Self::Revoke(revoke) => revoke.run(api, key).await.map(|closed| Answer::ok(&closed)),
         }
     }
 }

@@ -16,6 +16,10 @@ use crate::message::Payload;
 pub(super) struct Call {
     /// What the key permits.
     pub(super) permissions: Arc<[Permission]>,
+    /// The name of the key, for the log.
+    pub(super) key: Arc<str>,
+    /// The last part of the path, where the route's path has a `{name}`.
+    pub(super) name: String,
     /// The query's parameters.
     pub(super) params: Vec<(String, String)>,
     /// The body, which has text of JSON if there is one.

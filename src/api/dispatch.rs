@@ -13,6 +13,7 @@ use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
@@ -83,7 +84,7 @@ impl From<ApiError> for Refusal {
 
 async fn answer(api: &Arc<Api>, request: &HttpRequest, body: &mut Body) -> Result<(Answer, bool), Refusal> {
     check_host(api, request)?;
-    let route = find(request)?;
+    let (route, name) = find(request)?;
     let (key, permissions) = match route.needs {
         Needs::Nothing => ("".into(), [].into()),
         needs => {
@@ -109,7 +110,7 @@ async fn answer(api: &Arc<Api>, request: &HttpRequest, body: &mut Body) -> Resul
         true => once(request.headers(), &key, route.path)?,
         false => None,
     };
-    let call = Call { permissions, params, body };
+    let call = Call { permissions, key, name, params, body };
     Ok(match once {
         Some(once) => run_once(api, route, call, once).await?,
         None => (run(api, route, call)?.await, false),
@@ -125,18 +126,19 @@ fn check_host(api: &Api, request: &HttpRequest) -> Result<(), ApiError> {
     Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "unknown host"))
 }
 
-/// The route of a request.
-fn find(request: &HttpRequest) -> Result<&'static Route, Refusal> {
+/// The route of a request, and the name in its path.
+fn find(request: &HttpRequest) -> Result<(&'static Route, String), Refusal> {
     let not_found = || ApiError::new(StatusCode::NOT_FOUND, "no such route");
     let path = request.uri().path();
-    let (path, _) = routes::find_path(path).ok_or_else(not_found)?;
+    let (path, name) = routes::find_path(path).ok_or_else(not_found)?;
     let method = request.method().as_str();
     let route = routes::ROUTES.iter().find(|route| route.path == path && route.accepts(method));
     let Some(route) = route else {
         let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
         return Err(Refusal { error, allow: HeaderValue::try_from(routes::methods(path)).ok() });
     };
-    Ok(route)
+    let name = percent_decode_str(name).decode_utf8().map_err(|_| ApiError::malformed("the path is not UTF-8"))?;
+    Ok((route, name.into_owned()))
 }
 
 fn authenticate<'a>(api: &'a Api, request: &HttpRequest) -> Result<&'a Key, ApiError> {

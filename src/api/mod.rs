@@ -5,16 +5,23 @@
 //! describes them for programs, and a test compares the two.
 
 mod answer;
+mod ask;
 mod batch;
 mod call;
 mod connection;
+mod disconnect;
 mod dispatch;
 mod keys;
 pub(crate) mod listener;
+mod names;
 mod node;
+mod peers;
 mod publish;
 mod remembered;
+mod revoke;
 mod routes;
 mod signal;
 mod state;
+mod times;
+mod topics;
 pub(crate) mod unix_socket;

@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 
 use crate::api::answer::{Answer, ApiError};
 use crate::api::call::Call;
+use crate::api::names::{self, is_peer};
 use crate::api::state::Api;
 use crate::config::schema::Limits;
 use crate::message::{Broadcast, Payload, is_reserved};
-use crate::topic::{Realm, Topic};
 
 /// The events that the clients of Socket.IO cause themselves.
 const OF_SOCKETIO: [&str; 6] =
@@ -55,8 +55,8 @@ impl Publish {
         let (pubsub, limits) = (&api.node.pubsub, &api.node.config.limits);
         let Self { topic, event, payload, protocol } = self;
         let topic = match protocol {
-            Protocol::Phoenix => topic_of(Realm::Phoenix, &topic, limits)?,
-            Protocol::SocketIo => topic_of(Realm::SocketIo, &topic, limits)?,
+            Protocol::Phoenix => names::Protocol::Phoenix.topic(&topic, limits)?,
+            Protocol::SocketIo => names::Protocol::SocketIo.topic(&topic, limits)?,
         };
         if is_peer(&topic) {
             return Err(ApiError::invalid("the topic is a peer: use /v1/signal"));
@@ -71,23 +71,6 @@ impl Publish {
         let delivery = Arc::new(pubsub.delivery(Broadcast { topic, event: event.into(), payload }));
         let nodes = 1 + pubsub.other_nodes().len();
         Ok(Published { delivered: pubsub.publish_from_server(&delivery), nodes })
-    }
-}
-
-/// A topic, under the limits of clients.
-pub(super) fn topic_of(realm: Realm, name: &str, limits: &Limits) -> Result<Topic, ApiError> {
-    match realm.topic(name) {
-        Ok(topic) if name.len() <= limits.topic_bytes => Ok(topic),
-        Ok(_) => Err(ApiError::invalid("topic too long")),
-        Err(_) => Err(ApiError::invalid("invalid topic")),
-    }
-}
-
-/// Whether a topic stands for one client. With several nodes, its node is not subscribed to it.
-fn is_peer(topic: &Topic) -> bool {
-    match topic.realm() {
-        Realm::Phoenix => topic.as_str().starts_with("peer:"),
-        _ => topic.as_str().contains("#sid:"),
     }
 }
 

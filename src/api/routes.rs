@@ -4,7 +4,7 @@
 use futures_util::FutureExt;
 
 use crate::api::call::Run;
-use crate::api::{batch, node, publish, signal};
+use crate::api::{batch, disconnect, node, peers, publish, revoke, signal, topics};
 use crate::config::api::Permission;
 
 /// One route.
@@ -43,7 +43,7 @@ const GET: Route = Route {
 const POST: Route = Route { method: "POST", changes: true, has_body: true, ..GET };
 
 /// All routes.
-pub(super) static ROUTES: [Route; 5] = [
+pub(super) static ROUTES: [Route; 12] = [
     Route { path: "/healthz", needs: Needs::Nothing, ..GET },
     Route { path: "/openapi.json", needs: Needs::Nothing, run: |_, _| node::openapi().boxed_local(), ..GET },
     Route {
@@ -65,6 +65,30 @@ pub(super) static ROUTES: [Route; 5] = [
         needs: Needs::Key,
         is_idempotent: true,
         run: |api, call| batch::batch(api, call).boxed_local(),
+        ..POST
+    },
+    Route {
+        path: "/v1/disconnect",
+        needs: Needs::Permission(Permission::Disconnect),
+        run: |api, call| disconnect::disconnect(api, call).boxed_local(),
+        ..POST
+    },
+    Route {
+        path: "/v1/revoke",
+        needs: Needs::Permission(Permission::Revoke),
+        run: |api, call| revoke::revoke(api, call).boxed_local(),
+        ..POST
+    },
+    Route { path: "/v1/peers/{id}", run: |api, call| peers::peer(api, call).boxed_local(), ..GET },
+    Route { path: "/v1/topics", run: |api, call| topics::topics(api, call).boxed_local(), ..GET },
+    Route { path: "/v1/topics/{topic}", run: |api, call| topics::topic(api, call).boxed_local(), ..GET },
+    Route { path: "/v1/stats", run: |api, call| node::stats(api, call).boxed_local(), ..GET },
+    Route {
+        path: "/v1/drain",
+        needs: Needs::Permission(Permission::Drain),
+        changes: false,
+        has_body: false,
+        run: |api, call| node::drain(api, call).boxed_local(),
         ..POST
     },
 ];

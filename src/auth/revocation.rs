@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Which tokens are revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum RevokedTokens {
+pub enum RevokedTokens {
     /// All of a subject: their `sub`.
     Subject(String),
     /// One: its `jti`.
@@ -14,11 +14,12 @@ pub(crate) enum RevokedTokens {
 
 /// The revocation of tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Revocation {
+pub struct Revocation {
+    /// The tokens.
     #[serde(flatten)]
-    pub(crate) tokens: RevokedTokens,
+    pub tokens: RevokedTokens,
     /// Those that were issued before (`iat`, in seconds since 1970) are revoked.
-    pub(crate) before: u64,
+    pub before: u64,
     /// When they were revoked, in seconds since 1970.
-    pub(crate) at: u64,
+    pub at: u64,
 }

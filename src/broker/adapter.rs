@@ -17,6 +17,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use compact_str::CompactString;
 
+use crate::auth::Revocation;
+#[cfg(feature = "cluster")]
+use crate::auth::RevokedTokens;
+use crate::broker::inquiry::{Clients, NodeInfo, PeerInfo, TopicInfo, TopicsPage, TopicsQuery};
 use crate::broker::registry_stats::RegistryStats;
 use crate::message::{Broadcast, DeliveryStatus, Event, NameClaim, Payload, PresenceEntry, PresenceList, Proof};
 use crate::metrics::families::Metrics;
@@ -130,6 +134,23 @@ pub enum Question {
     ComparePresence,
     /// Does a client of the node own the name?
     Owns(Topic),
+    /// Which client of the node owns the name?
+    Peer(Topic),
+    /// Which topics have members on the node?
+    Topics(TopicsQuery),
+    /// How many members does the topic have on the node, and which presence entries?
+    Topic(Topic),
+    /// How is the node?
+    Node,
+    /// Will the node disconnect these clients?
+    Disconnect {
+        /// Which clients.
+        clients: Clients,
+        /// Whether they are to connect again.
+        may_reconnect: bool,
+    },
+    /// Will the node revoke these tokens, and disconnect the clients that have one?
+    Revoke(Revocation),
 }
 
 #[cfg(feature = "cluster")]
@@ -137,8 +158,13 @@ impl Question {
     /// Its size in memory, about, in bytes.
     pub(crate) fn size(&self) -> usize {
         match self {
-            Self::Census | Self::ComparePresence => 0,
-            Self::Presence(topic) | Self::Owns(topic) => topic.key().len(),
+            Self::Census | Self::ComparePresence | Self::Node => 0,
+            Self::Presence(topic) | Self::Owns(topic) | Self::Peer(topic) | Self::Topic(topic) => topic.key().len(),
+            Self::Topics(query) => query.prefix.len() + query.after.len(),
+            Self::Disconnect { clients, .. } => clients.size(),
+            Self::Revoke(Revocation {
+                tokens: RevokedTokens::Subject(text) | RevokedTokens::TokenId(text), ..
+            }) => text.len(),
             Self::PresenceVersions(topics) => topics.iter().map(|topic| size_of::<Topic>() + topic.key().len()).sum(),
         }
     }
@@ -157,6 +183,17 @@ pub enum Answer {
     ComparesPresence,
     /// To [`Question::Owns`].
     Owns(bool),
+    /// To [`Question::Peer`].
+    Peer(Option<PeerInfo>),
+    /// To [`Question::Topics`].
+    Topics(TopicsPage),
+    /// To [`Question::Topic`].
+    Topic(TopicInfo),
+    /// To [`Question::Node`].
+    Node(NodeInfo),
+    /// To [`Question::Disconnect`] and [`Question::Revoke`]: how many connections the node has closed. `None`: it could
+    /// not revoke the tokens.
+    Closed(Option<usize>),
 }
 
 /// The answers to a question.

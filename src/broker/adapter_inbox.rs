@@ -21,6 +21,7 @@ use crate::broker::registry::command::{
     Resync, Revoke,
 };
 use crate::broker::registry::permits::CommandBudget;
+use crate::broker::respondent::Respondent;
 use crate::memory::MemoryBudget;
 use crate::message::{Broadcast, DeliveryStatus, Proof};
 use crate::metrics::families::Metrics;
@@ -35,6 +36,7 @@ pub(super) struct AdapterInbox {
     /// For what other nodes send to the registry.
     budget: Arc<CommandBudget>,
     is_resync_queued: Arc<AtomicBool>,
+    respondent: Respondent,
 }
 
 impl AdapterInbox {
@@ -43,8 +45,9 @@ impl AdapterInbox {
         memory: Arc<MemoryBudget>,
         registry: Addr<Registry>,
         budget: Arc<CommandBudget>,
+        respondent: Respondent,
     ) -> Self {
-        Self { local, memory, registry, budget, is_resync_queued: Arc::default() }
+        Self { local, memory, registry, budget, is_resync_queued: Arc::default(), respondent }
     }
 
     fn send_to_registry(&self, topic: Topic, packet: Packet) {
@@ -130,6 +133,7 @@ impl ClusterInbox for AdapterInbox {
                 let versions = self.registry.send(GetPresenceVersions { topics });
                 Box::pin(versions.map(|versions| Answer::PresenceVersions(versions.unwrap_or_default())))
             }
+            of_the_api => self.respondent.answer(of_the_api),
         }
     }
 
@@ -194,7 +198,8 @@ mod tests {
         arbiter.spawn_fn(move || {
             let _ = busy.recv();
         });
-        let inbox = AdapterInbox::new(local, MemoryBudget::new(usize::MAX), registry, budget.clone());
+        let respondent = Respondent::new(local.table.clone(), registry.clone(), "a".into());
+        let inbox = AdapterInbox::new(local, MemoryBudget::new(usize::MAX), registry, budget.clone(), respondent);
         for n in 0..1_000 {
             inbox.publish(std::slice::from_ref(&topic), Packet::Up(n));
         }

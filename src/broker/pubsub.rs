@@ -5,8 +5,8 @@
 //! and then to the adapter. So a broken backplane does not affect local members.
 
 use std::future::ready;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use actix::{Actor, Addr, ArbiterHandle};
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 #[cfg(test)]
 use crate::broker::adapter::Epoch;
-use crate::broker::adapter::{Adapter, Answer, BoxFuture, NodeId, Question};
+use crate::broker::adapter::{Adapter, Answer, Answers, BoxFuture, NodeId, Question};
 use crate::broker::adapter_inbox::AdapterInbox;
 use crate::broker::census::{Census, ClusterPresence};
 use crate::broker::local_delivery::{LocalDelivery, Reached};
@@ -28,6 +28,7 @@ use crate::broker::registry::held_signals::HeldSignal;
 use crate::broker::registry::permits::{CommandBudget, Permit};
 use crate::broker::registry::{ExitSignal, Registry};
 use crate::broker::registry_stats::RegistryStats;
+use crate::broker::respondent::{NodeControl, Respondent};
 use crate::broker::topic_table::TopicTable;
 use crate::config::schema::Config;
 use crate::connections::clock::Clock;
@@ -52,6 +53,8 @@ struct Inner {
     /// The maximum size of the queue to one [`Subscription`], in bytes.
     subscription_bytes: usize,
     last_internal_id: AtomicU64,
+    /// Answers what the server API asks about this node.
+    respondent: Respondent,
 }
 
 impl Pubsub {
@@ -73,9 +76,12 @@ impl Pubsub {
             Registry::new(&config, table, backplane, metrics, clock, ExitSignal(exit_signal))
         });
         let packets = CommandBudget::new(registry_queue_bytes);
-        adapter.start(Arc::new(AdapterInbox::new(local.clone(), memory.clone(), registry.clone(), packets)))?;
+        let respondent = Respondent::new(local.table.clone(), registry.clone(), adapter.node());
+        let inbox = AdapterInbox::new(local.clone(), memory.clone(), registry.clone(), packets, respondent.clone());
+        adapter.start(Arc::new(inbox))?;
         let last_internal_id = AtomicU64::new(u64::MAX);
-        let inner = Inner { local, registry, budget, memory, adapter, subscription_bytes, last_internal_id };
+        let inner =
+            Inner { local, registry, budget, memory, adapter, subscription_bytes, last_internal_id, respondent };
         Ok((Self(Arc::new(inner)), registry_died))
     }
 
@@ -159,6 +165,21 @@ impl Pubsub {
             _ => None,
         });
         Census { nodes: std::iter::once((self.node_name(), own)).chain(others).collect(), silent: answers.silent }
+    }
+
+    /// From now on, questions about the node's connections are answered.
+    pub(crate) fn set_control(&self, control: Weak<dyn NodeControl>) {
+        self.0.respondent.set_control(control);
+    }
+
+    /// This node's answer to a question of the server API.
+    pub(crate) fn answer(&self, question: Question) -> BoxFuture<Answer> {
+        self.0.respondent.answer(question)
+    }
+
+    /// The answers of the other nodes.
+    pub(crate) fn ask_others(&self, question: Question) -> BoxFuture<Answers> {
+        self.0.adapter.ask(question)
     }
 
     /// The node's counters.

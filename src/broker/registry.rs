@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 use crate::broker::adapter::Adapter;
 use crate::broker::registry::command::{
     Admitted, Command, ComparePresence, ConnectionClosed, GetNames, GetOwnPresence, GetPresence, GetPresenceVersions,
-    GetStale, GetStats, GiveUp, NodeDown, RemotePacket, Resync, Revoke, SubscribePresence, Unsubscribe,
+    GetStale, GetStats, GetTopicsOf, GiveUp, NodeDown, RemotePacket, Resync, Revoke, SubscribePresence, Unsubscribe,
 };
 use crate::broker::registry::state::{Resume, State};
 use crate::broker::registry_stats::RegistryStats;
@@ -333,6 +333,14 @@ impl Handler<GetPresence> for Registry {
 
     fn handle(&mut self, GetPresence { topic }: GetPresence, _: &mut Self::Context) -> Self::Result {
         MessageResult(self.state.presence_list(&topic))
+    }
+}
+
+impl Handler<GetTopicsOf> for Registry {
+    type Result = MessageResult<GetTopicsOf>;
+
+    fn handle(&mut self, GetTopicsOf { connection, limit }: GetTopicsOf, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.state.topics_of(connection, limit))
     }
 }
 

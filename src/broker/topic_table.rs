@@ -16,6 +16,18 @@ use crate::topic::{Realm, Topic};
 /// More shards than most machines have cores, so that two threads rarely need the same one.
 const SHARDS: usize = 64;
 
+/// How many places of a shard one [`TopicTable::visit`] looks at.
+const VISITED_AT_ONCE: usize = 1_024;
+
+/// How far the topics of a table have been visited.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    shard: usize,
+    bucket: usize,
+    /// How many buckets the shard had.
+    buckets: usize,
+}
+
 /// A topic's members at one moment. Most topics belong to one peer and have one member, which needs no list.
 #[derive(Clone)]
 pub(crate) enum Members {
@@ -131,6 +143,24 @@ impl TopicTable {
         shards.flat_map(|shard| shard.iter().filter_map(of_realm).collect::<Vec<_>>()).collect()
     }
 
+    /// Calls `see` with some of the topics and their numbers of members: those at `place`. Returns the next place, and
+    /// `None` after the last one. A topic that is there all the time is seen at least once. The table is locked for reading
+    /// during a call, which is short.
+    pub(crate) fn visit(&self, place: Place, mut see: impl FnMut(&Topic, usize)) -> Option<Place> {
+        let shard = self.shards.get(place.shard)?.read().unwrap_or_else(PoisonError::into_inner);
+        let buckets = shard.num_buckets();
+        // a shard whose size has changed has moved its topics
+        let begin = if place.buckets == buckets { place.bucket } else { 0 };
+        let end = buckets.min(begin + VISITED_AT_ONCE);
+        (begin..end)
+            .filter_map(|bucket| shard.get_bucket(bucket))
+            .for_each(|(topic, members)| see(topic, members.len()));
+        Some(match end < buckets {
+            true => Place { shard: place.shard, bucket: end, buckets },
+            false => Place { shard: place.shard + 1, ..Place::default() },
+        })
+    }
+
     /// The number of topics that have members.
     pub(crate) fn topics(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
@@ -194,6 +224,29 @@ pub(crate) mod tests {
         table.replace("peer:a", crowd[1].id(), crowd[3].clone());
         table.replace("peer:a", crowd[0].id(), crowd[1].clone());
         assert_eq!(ids(), [crowd[3].id(), crowd[2].id()]);
+    }
+
+    /// Also while the table grows.
+    #[test]
+    fn a_visit_sees_every_topic() {
+        let (crowd, table) = (crowd(1), TopicTable::new());
+        let topic = |n: usize| Topic::parse(&format!("room:{n}")).unwrap();
+        let add = |n: usize| table.insert(&topic(n), crowd[0].clone());
+        const MANY: usize = 2 * SHARDS * VISITED_AT_ONCE;
+        (0..MANY).for_each(|n| drop(add(n)));
+        let (mut seen, mut steps, mut place) = (std::collections::HashSet::new(), 0, Some(Place::default()));
+        while let Some(at) = place {
+            place = table.visit(at, |topic, members| {
+                assert_eq!(members, 1);
+                seen.insert(topic.clone());
+            });
+            steps += 1;
+            if steps % 8 == 0 {
+                (0..MANY / 64).for_each(|n| drop(add(MANY * (1 + steps) + n)));
+            }
+        }
+        assert!((0..MANY).all(|n| seen.contains(&topic(n))));
+        assert!(steps > 2 * SHARDS, "{steps}");
     }
 
     /// Names chosen to collide in the table of one node do not collide on another node, or after the next start.

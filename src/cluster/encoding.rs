@@ -206,6 +206,14 @@ impl From<&Question> for QuestionKind {
             Question::PresenceVersions(topics) => Self::PresenceVersions(schema::Topics {
                 topics: topics.iter().map(|topic| bytes(topic.key())).collect(),
             }),
+            Question::Peer(name) => Self::Peer(bytes(name.key())),
+            Question::Topics(query) => Self::Topics(query.into()),
+            Question::Topic(topic) => Self::Topic(bytes(topic.key())),
+            Question::Node => Self::Node(schema::Empty {}),
+            Question::Disconnect { clients, may_reconnect } => {
+                Self::Disconnect(schema::Disconnect { may_reconnect: *may_reconnect, clients: Some(clients.into()) })
+            }
+            Question::Revoke(revocation) => Self::Revoke(revocation.into()),
         }
     }
 }
@@ -222,6 +230,14 @@ impl TryFrom<QuestionKind> for Question {
             QuestionKind::PresenceVersions(schema::Topics { topics }) => {
                 Self::PresenceVersions(topics.iter().map(topic).collect::<Result<_, _>>()?)
             }
+            QuestionKind::Peer(name) => Self::Peer(topic(&name)?),
+            QuestionKind::Topics(query) => Self::Topics(query.try_into()?),
+            QuestionKind::Topic(name) => Self::Topic(topic(&name)?),
+            QuestionKind::Node(schema::Empty {}) => Self::Node,
+            QuestionKind::Disconnect(schema::Disconnect { may_reconnect, clients }) => {
+                Self::Disconnect { clients: clients.ok_or(DecodeError::Unknown)?.try_into()?, may_reconnect }
+            }
+            QuestionKind::Revoke(revocation) => Self::Revoke(revocation.try_into()?),
         })
     }
 }
@@ -232,16 +248,15 @@ impl From<&Answer> for AnswerKind {
             Answer::Census(stats) => Self::Census(stats.into()),
             Answer::ComparesPresence => Self::ComparesPresence(schema::Empty {}),
             Answer::Owns(owns) => Self::Owns(*owns),
-            Answer::Presence(list) => {
-                let keys = list.iter().map(|(key, metas)| schema::PresenceKey {
-                    key: bytes(key),
-                    metas: metas.iter().map(Into::into).collect(),
-                });
-                Self::Presence(schema::PresenceList { keys: keys.collect() })
-            }
+            Answer::Presence(list) => Self::Presence(list.into()),
             Answer::PresenceVersions(versions) => {
                 Self::PresenceVersions(schema::Versions { versions: versions.clone() })
             }
+            Answer::Peer(peer) => Self::Peer(schema::PeerAnswer { peer: peer.as_ref().map(Into::into) }),
+            Answer::Topics(page) => Self::Topics(page.into()),
+            Answer::Topic(info) => Self::Topic(info.into()),
+            Answer::Node(info) => Self::Node(info.into()),
+            Answer::Closed(closed) => Self::Closed(schema::Closed { connections: closed.map(|closed| closed as u64) }),
         }
     }
 }
@@ -254,16 +269,36 @@ impl TryFrom<AnswerKind> for Answer {
             AnswerKind::Census(stats) => Self::Census(stats.into()),
             AnswerKind::ComparesPresence(schema::Empty {}) => Self::ComparesPresence,
             AnswerKind::Owns(owns) => Self::Owns(owns),
-            AnswerKind::Presence(schema::PresenceList { keys }) => {
-                let mut list = PresenceList::new();
-                for schema::PresenceKey { key, metas } in keys {
-                    let metas = metas.into_iter().map(Payload::try_from).collect::<Result<Vec<_>, _>>()?;
-                    list.entry(text(&key)?).or_default().extend(metas);
-                }
-                Self::Presence(list)
-            }
+            AnswerKind::Presence(list) => Self::Presence(list.try_into()?),
             AnswerKind::PresenceVersions(schema::Versions { versions }) => Self::PresenceVersions(versions),
+            AnswerKind::Peer(schema::PeerAnswer { peer }) => Self::Peer(peer.map(TryInto::try_into).transpose()?),
+            AnswerKind::Topics(page) => Self::Topics(page.try_into()?),
+            AnswerKind::Topic(info) => Self::Topic(info.try_into()?),
+            AnswerKind::Node(info) => Self::Node(info.try_into()?),
+            AnswerKind::Closed(schema::Closed { connections }) => Self::Closed(connections.map(size)),
         })
+    }
+}
+
+impl From<&PresenceList> for schema::PresenceList {
+    fn from(list: &PresenceList) -> Self {
+        let keys = list
+            .iter()
+            .map(|(key, metas)| schema::PresenceKey { key: bytes(key), metas: metas.iter().map(Into::into).collect() });
+        Self { keys: keys.collect() }
+    }
+}
+
+impl TryFrom<schema::PresenceList> for PresenceList {
+    type Error = DecodeError;
+
+    fn try_from(schema::PresenceList { keys }: schema::PresenceList) -> Result<Self, DecodeError> {
+        let mut list = Self::new();
+        for schema::PresenceKey { key, metas } in keys {
+            let metas = metas.into_iter().map(Payload::try_from).collect::<Result<Vec<_>, _>>()?;
+            list.entry(text(&key)?).or_default().extend(metas);
+        }
+        Ok(list)
     }
 }
 
@@ -284,7 +319,6 @@ impl From<&RegistryStats> for schema::Census {
 
 impl From<schema::Census> for RegistryStats {
     fn from(stats: schema::Census) -> Self {
-        let size = |number| usize::try_from(number).unwrap_or(usize::MAX);
         Self {
             connections: size(stats.connections),
             topics: size(stats.topics),
@@ -360,15 +394,20 @@ impl NodeStatus {
     }
 }
 
-fn bytes(text: &str) -> Bytes {
+pub(super) fn bytes(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
 
-fn required<T>(field: Option<T>) -> Result<T, DecodeError> {
+/// A size that another node has counted.
+pub(super) fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+pub(super) fn required<T>(field: Option<T>) -> Result<T, DecodeError> {
     field.ok_or(DecodeError::Malformed)
 }
 
-fn topic(key: &Bytes) -> Result<Topic, DecodeError> {
+pub(super) fn topic(key: &Bytes) -> Result<Topic, DecodeError> {
     str::from_utf8(key).ok().and_then(Topic::from_key).ok_or(DecodeError::Malformed)
 }
 

@@ -124,7 +124,7 @@ pub(super) struct Probe {
 pub(super) struct Question {
     #[prost(uint64, tag = "1")]
     pub(super) request: u64,
-    #[prost(oneof = "QuestionKind", tags = "2, 3, 4, 5, 6")]
+    #[prost(oneof = "QuestionKind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub(super) kind: Option<QuestionKind>,
 }
 
@@ -142,6 +142,80 @@ pub(super) enum QuestionKind {
     /// The name.
     #[prost(bytes = "bytes", tag = "6")]
     Owns(Bytes),
+    /// The name.
+    #[prost(bytes = "bytes", tag = "7")]
+    Peer(Bytes),
+    #[prost(message, tag = "8")]
+    Topics(TopicsQuery),
+    /// The topic.
+    #[prost(bytes = "bytes", tag = "9")]
+    Topic(Bytes),
+    #[prost(message, tag = "10")]
+    Node(Empty),
+    #[prost(message, tag = "11")]
+    Disconnect(Disconnect),
+    #[prost(message, tag = "12")]
+    Revoke(Revocation),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TopicsQuery {
+    /// The name of the realm.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) realm: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) prefix: Bytes,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) after: Bytes,
+    #[prost(uint64, tag = "4")]
+    pub(super) limit: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Disconnect {
+    #[prost(bool, tag = "1")]
+    pub(super) may_reconnect: bool,
+    #[prost(oneof = "ClientsKind", tags = "2, 3, 4")]
+    pub(super) clients: Option<ClientsKind>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+pub(super) enum ClientsKind {
+    /// The topic.
+    #[prost(bytes = "bytes", tag = "2")]
+    Members(Bytes),
+    #[prost(message, tag = "3")]
+    Connection(ConnectionOfNode),
+    /// The subject.
+    #[prost(bytes = "bytes", tag = "4")]
+    Subject(Bytes),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ConnectionOfNode {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) node: Bytes,
+    #[prost(uint64, tag = "2")]
+    pub(super) number: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Revocation {
+    #[prost(oneof = "RevokedKind", tags = "1, 2")]
+    pub(super) tokens: Option<RevokedKind>,
+    /// Both in seconds since 1970.
+    #[prost(uint64, tag = "3")]
+    pub(super) before: u64,
+    #[prost(uint64, tag = "4")]
+    pub(super) at: u64,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+pub(super) enum RevokedKind {
+    #[prost(bytes = "bytes", tag = "1")]
+    Subject(Bytes),
+    #[prost(bytes = "bytes", tag = "2")]
+    TokenId(Bytes),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -154,7 +228,7 @@ pub(super) struct Topics {
 pub(super) struct Answer {
     #[prost(uint64, tag = "1")]
     pub(super) request: u64,
-    #[prost(oneof = "AnswerKind", tags = "2, 3, 4, 5, 6")]
+    #[prost(oneof = "AnswerKind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub(super) kind: Option<AnswerKind>,
 }
 
@@ -170,6 +244,85 @@ pub(super) enum AnswerKind {
     ComparesPresence(Empty),
     #[prost(bool, tag = "6")]
     Owns(bool),
+    #[prost(message, tag = "7")]
+    Peer(PeerAnswer),
+    #[prost(message, tag = "8")]
+    Topics(TopicsPage),
+    #[prost(message, tag = "9")]
+    Topic(TopicInfo),
+    #[prost(message, tag = "10")]
+    Node(NodeInfo),
+    #[prost(message, tag = "11")]
+    Closed(Closed),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PeerAnswer {
+    #[prost(message, optional, tag = "1")]
+    pub(super) peer: Option<PeerInfo>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PeerInfo {
+    #[prost(uint64, tag = "1")]
+    pub(super) connection: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) transport: Bytes,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) network: Bytes,
+    #[prost(bytes = "bytes", optional, tag = "4")]
+    pub(super) subject: Option<Bytes>,
+    #[prost(uint64, tag = "5")]
+    pub(super) age_millis: u64,
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    pub(super) topics: Vec<Bytes>,
+    #[prost(uint64, tag = "7")]
+    pub(super) queue_bytes: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TopicsPage {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) topics: Vec<TopicCount>,
+    #[prost(bool, tag = "2")]
+    pub(super) is_last: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TopicCount {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) name: Bytes,
+    #[prost(uint64, tag = "2")]
+    pub(super) members: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TopicInfo {
+    #[prost(uint64, tag = "1")]
+    pub(super) members: u64,
+    #[prost(message, optional, tag = "2")]
+    pub(super) presence: Option<PresenceList>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct NodeInfo {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) version: Bytes,
+    #[prost(uint64, tag = "2")]
+    pub(super) age_millis: u64,
+    #[prost(bool, tag = "3")]
+    pub(super) is_ready: bool,
+    #[prost(uint64, tag = "4")]
+    pub(super) connections: u64,
+    #[prost(message, optional, tag = "5")]
+    pub(super) stats: Option<Census>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Closed {
+    /// None: the tokens could not be revoked.
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) connections: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -70,13 +70,15 @@ pub enum Permission {
     Publish,
     /// To disconnect clients.
     Disconnect,
+    /// To revoke tokens.
+    Revoke,
     /// To drain the node.
     Drain,
 }
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 4] = [Self::Read, Self::Publish, Self::Disconnect, Self::Drain];
+    pub const ALL: [Self; 5] = [Self::Read, Self::Publish, Self::Disconnect, Self::Revoke, Self::Drain];
 
     /// The permission as the configuration writes it.
     #[must_use]
@@ -85,6 +87,7 @@ impl Permission {
             Self::Read => "read",
             Self::Publish => "publish",
             Self::Disconnect => "disconnect",
+            Self::Revoke => "revoke",
             Self::Drain => "drain",
         }
     }

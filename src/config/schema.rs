@@ -421,7 +421,7 @@ sections! {
         /// "unix:/run/handclasp/api.sock" (mode 0660). "" means off.
         listen: Option<ApiListen> = "", api_listen;
         /// Keys, at most 16: `{ name = "shop", key = "...", permissions = ["read", "publish"] }`. A key has 32 to 512 bytes;
-        /// `openssl rand -base64 32` makes one. The permissions are read, publish, disconnect and drain. A listener
+        /// `openssl rand -base64 32` makes one. The permissions are read, publish, disconnect, revoke and drain. A listener
         /// with a port needs a key; on a unix socket, the file's permissions take its place. The environment variable
         /// HANDCLASP_API_KEYS keeps keys out of files.
         keys: Vec<ApiKey> = [], api_keys;

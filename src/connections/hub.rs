@@ -170,6 +170,11 @@ impl Hub {
         self.lock().open.values().map(|tracked| tracked.connection.clone()).collect()
     }
 
+    /// The connection with this number.
+    pub(crate) fn connection(&self, id: ConnectionId) -> Option<Arc<Connection>> {
+        self.lock().open.get(&id).map(|tracked| tracked.connection.clone())
+    }
+
     /// The number of connections.
     pub(crate) fn len(&self) -> usize {
         self.lock().open.len()

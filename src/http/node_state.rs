@@ -4,11 +4,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::auth::revocation::Revocation;
+use tokio::sync::Notify;
+
 use crate::auth::revocations::RevokeError;
-use crate::auth::{InvalidAuth, Tokens};
+use crate::auth::{InvalidAuth, Revocation, Tokens};
 use crate::broker::pubsub::Pubsub;
+use crate::broker::respondent::NodeControl;
 use crate::config::schema::Config;
+use crate::connections::connection::{Connection, ConnectionId};
 use crate::connections::hub::{Hub, HubLimits};
 use crate::connections::ip_limits::IpTable;
 use crate::http::idle_connections::IdleConnections;
@@ -25,6 +28,7 @@ pub(crate) struct NodeState {
     /// Checks the tokens of clients, unless they are ignored.
     pub(crate) tokens: Option<Arc<Tokens>>,
     accepts_clients: AtomicBool,
+    drain_request: Notify,
     /// Whether the adapter was ready when it was asked last.
     adapter_was_ready: AtomicBool,
 }
@@ -55,6 +59,7 @@ impl NodeState {
             refusal_log,
             tokens,
             accepts_clients,
+            drain_request: Notify::new(),
             adapter_was_ready,
         })
     }
@@ -69,6 +74,16 @@ impl NodeState {
         let added = tokens.revocations().add(revocation);
         let closed = self.hub.close_revoked();
         added.map(|()| Some(closed))
+    }
+
+    /// Asks the node to drain, as SIGTERM does.
+    pub(crate) fn request_drain(&self) {
+        self.drain_request.notify_one();
+    }
+
+    /// Waits for a request to drain.
+    pub(crate) async fn drain_requested(&self) {
+        self.drain_request.notified().await;
     }
 
     /// Whether the node accepts new clients: it does until it drains.
@@ -98,5 +113,27 @@ impl NodeState {
     /// Makes the node report that it is not ready, and reject new clients.
     pub(crate) fn start_draining(&self) {
         self.accepts_clients.store(false, Ordering::Relaxed);
+    }
+}
+
+impl NodeControl for NodeState {
+    fn connections(&self) -> Vec<Arc<Connection>> {
+        self.hub.connections()
+    }
+
+    fn connection(&self, id: ConnectionId) -> Option<Arc<Connection>> {
+        self.hub.connection(id)
+    }
+
+    fn connection_count(&self) -> usize {
+        self.hub.len()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.readiness().is_ok()
+    }
+
+    fn revoke_here(&self, revocation: &Revocation) -> Option<usize> {
+        self.revoke(revocation).inspect_err(|error| log::error!("{error}")).ok().flatten()
     }
 }

@@ -189,6 +189,7 @@ impl Endpoint {
         let adapter = self.adapter.map_or_else(|| configured_adapter(&self.config), Ok)?;
         let (pubsub, registry_died) = Pubsub::start(&self.config, adapter, &workers.registry())?;
         let node = Arc::new(NodeState::new(self.config, pubsub).map_err(io::Error::other)?);
+        node.pubsub.set_control(Arc::<NodeState>::downgrade(&node));
         warn_of_open_mounts(&node.config, &self.mounts);
         let acceptors: Vec<_> = self
             .mounts

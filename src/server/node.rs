@@ -109,7 +109,7 @@ impl Node {
         self.parts.state.hub.len()
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains. A second signal stops the node immediately.
+    /// Serves until SIGTERM, SIGINT or a request of the server API, then drains. A second signal stops the node immediately.
     ///
     /// # Errors
     /// When the registry has died, or the thread of the cluster: a node cannot serve without them and must be restarted.
@@ -117,6 +117,7 @@ impl Node {
         let Self { parts, mut registry_died, mut signals, .. } = self;
         tokio::select! {
             () = signals.next() => {}
+            () = parts.state.drain_requested() => {}
             _ = &mut registry_died => return Err(io::Error::other("the registry has died")),
             why = parts.state.pubsub.adapter_failed() => return Err(io::Error::other(why)),
         }

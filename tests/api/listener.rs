@@ -11,31 +11,41 @@ use super::{ALL, PUBLISH, READ, api_node, raw, read, request, send, settings};
 use crate::common::config;
 
 /// Each route with a body that it takes, and the key that does not have its permission.
-const ROUTES: [(&str, &str, &str, &str); 3] = [
+const ROUTES: [(&str, &str, &str, &str); 10] = [
     ("POST", "/v1/publish", r#"{"topic":"room:a","event":"e","payload":{}}"#, READ),
     ("POST", "/v1/signal", r#"{"to":"00000000-0000-4000-8000-000000000001","event":"e","payload":{}}"#, READ),
     ("POST", "/v1/batch", r#"{"operations":[{"publish":{"topic":"room:a","event":"e","payload":{}}}]}"#, READ),
+    ("POST", "/v1/batch", r#"{"operations":[{"disconnect":{"topic":"room:a"}}]}"#, PUBLISH),
+    ("POST", "/v1/disconnect", r#"{"topic":"room:a"}"#, PUBLISH),
+    ("GET", "/v1/peers/00000000-0000-4000-8000-000000000001", "", PUBLISH),
+    ("GET", "/v1/topics", "", PUBLISH),
+    ("GET", "/v1/topics/room:a", "", PUBLISH),
+    ("GET", "/v1/stats", "", PUBLISH),
+    ("POST", "/v1/drain", "", READ),
 ];
 
 #[actix_web::test]
 async fn each_route_needs_a_key_with_its_permission() {
-    let node = api_node(&[]);
     for (method, path, body, other) in ROUTES {
-        for (key, status, reason) in [
-            ("", 401, "key missing"),
-            ("wrong-0123456789abcdef0123456789abcdef", 401, "key invalid"),
-            (other, 403, "not allowed"),
-        ] {
+        // each with a node of its own, since ten wrong keys are too many
+        let node = api_node(&[]);
+        for (key, status, reason) in [("", 401, "key missing"), (other, 403, "not allowed")] {
             let response = send(&node, method, path, key, body).await;
             assert_eq!(response.error(), (status, reason.to_owned()), "{path}");
             assert_eq!(response.header("www-authenticate"), (status == 401).then_some("Bearer"), "{path}");
         }
+        let response = send(&node, method, path, "wrong-0123456789abcdef0123456789abcdef", body).await;
+        assert_eq!(response.error(), (401, "key invalid".to_owned()), "{path}");
         let response = send(&node, method, path, ALL, body).await;
         assert!([200, 202].contains(&response.status), "{path}: {} {}", response.status, response.body);
         assert_eq!(response.header("cache-control"), Some("no-store"));
         assert_eq!(response.header("content-type"), Some("application/json"));
         assert_eq!(response.header("access-control-allow-origin"), None, "no page may read it");
+        node.stop().await;
     }
+    let node = api_node(&[]);
+    let revoke = send(&node, "POST", "/v1/revoke", PUBLISH, r#"{"subject":"u7"}"#).await;
+    assert_eq!(revoke.error(), (403, "not allowed".to_owned()));
     let published = send(&node, "POST", "/v1/publish", PUBLISH, ROUTES[0].2).await;
     assert_eq!(published.status, 200, "{}", published.body);
     node.stop().await;

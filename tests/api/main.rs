@@ -3,9 +3,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod clients;
 mod hostile;
 mod listener;
 mod messages;
+#[cfg(feature = "cluster")]
+mod nodes;
 
 use std::net::SocketAddr;
 
@@ -26,7 +29,7 @@ pub const PUBLISH: &str = "publish-0123456789abcdef0123456789abcdef";
 pub fn settings() -> [String; 2] {
     let key = |name, key, permissions| format!(r#"{{ name = "{name}", key = "{key}", permissions = {permissions} }}"#);
     let keys = [
-        key("all", ALL, r#"["read", "publish", "disconnect", "drain"]"#),
+        key("all", ALL, r#"["read", "publish", "disconnect", "revoke", "drain"]"#),
         key("read", READ, r#"["read"]"#),
         key("publish", PUBLISH, r#"["publish"]"#),
     ];

@@ -175,7 +175,7 @@ async fn a_batch_with_a_mistake_does_nothing() {
     peer.join("1", &format!("peer:{}", id(1)), "{}").await;
     let good = json!({ "signal": { "to": id(1), "event": "e", "payload": {} } });
     for (bad, reason) in [
-        (json!({ "publsh": {} }), "operation 1: expected publish or signal"),
+        (json!({ "publsh": {} }), "operation 1: expected publish, signal, disconnect or revoke"),
         (json!({ "publish": { "topic": "room:a", "event": "e" } }), "operation 1: missing field `payload`"),
         (json!({ "publish": ["room:a", "e", {}] }), "operation 1: expected a JSON object"),
         (json!({ "publish": {}, "signal": {} }), "expected an object with one operation"),

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use super::files;
 
 /// The files that may read the wall clock: TURN credentials expire at a time that another machine checks, and tokens at
-/// one that another machine has written, and so does a pause that a server asks for.
-const EXEMPT: [&str; 3] = ["src/auth/tokens.rs", "src/config/ice.rs", "src/http_client.rs"];
+/// one that another machine has written, and so does a pause that a server asks for. The server API tells times to backends.
+const EXEMPT: [&str; 4] = ["src/api/times.rs", "src/auth/tokens.rs", "src/config/ice.rs", "src/http_client.rs"];
 /// What reads the wall clock: its type, its epoch, and the times of files.
 const WALL_CLOCK: [&str; 5] = ["SystemTime", "UNIX_EPOCH", ".modified()", ".accessed()", ".created()"];
 
 /// The files that may read the monotonic clock or use a timer of the runtime, since they judge no client by it.
-const UNJUDGED: [(&str, &str); 30] = [
+const UNJUDGED: [(&str, &str); 32] = [
+    ("api/ask.rs", "the time of other nodes"),
     ("api/batch.rs", "the time of a batch"),
     ("api/connection.rs", "connections of backends, which send a request again"),
     ("api/dispatch.rs", "rate limits, and the time of a backend's body"),
@@ -23,6 +24,7 @@ const UNJUDGED: [(&str, &str); 30] = [
     ("auth/tokens.rs", "the time of a token, which runs on while the process is stopped"),
     ("bin/handclasp/token.rs", "the rest of a token's time, to show it"),
     ("broker/registry.rs", "pauses in which changes are collected"),
+    ("broker/respondent.rs", "how long the node has been running"),
     ("broker/subscription.rs", "a rate limit"),
     ("connections/clock.rs", "the clock itself"),
     ("connections/held_token.rs", "the time of a token, which runs on while the process is stopped"),

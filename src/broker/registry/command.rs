@@ -175,6 +175,14 @@ pub(crate) struct GetPresence {
     pub(crate) topic: Topic,
 }
 
+/// Requests the topics that a connection is a member of, at most `limit` of them.
+#[derive(Message)]
+#[rtype(result = "Vec<Topic>")]
+pub(crate) struct GetTopicsOf {
+    pub(crate) connection: ConnectionId,
+    pub(crate) limit: usize,
+}
+
 /// Requests the registry's statistics.
 #[derive(Message)]
 #[rtype(result = "RegistryStats")]

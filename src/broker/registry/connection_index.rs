@@ -73,6 +73,11 @@ impl ConnectionIndex {
         self.0.remove(&connection).unwrap_or_default()
     }
 
+    /// The topics that a connection is a member of.
+    pub(super) fn topics(&self, connection: ConnectionId) -> impl Iterator<Item = &Topic> {
+        self.0.get(&connection).into_iter().flat_map(|entry| entry.joins.iter().map(|(_, topic)| topic))
+    }
+
     pub(super) fn connections(&self) -> usize {
         self.0.len()
     }

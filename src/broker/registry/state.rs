@@ -259,6 +259,11 @@ impl State {
         left
     }
 
+    /// The topics that a connection is a member of, at most `limit` of them.
+    pub(super) fn topics_of(&self, connection: ConnectionId, limit: usize) -> Vec<Topic> {
+        self.index.topics(connection).take(limit).cloned().collect()
+    }
+
     /// Removes everything that a connection, or one join, has in the tables.
     fn remove_all(&mut self, connection: ConnectionId, entry: ConnectionEntry) {
         for (join, topic) in entry.joins {

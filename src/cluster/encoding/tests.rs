@@ -1,8 +1,12 @@
 //! Every message arrives as it was sent, and what other releases may send is read or refused.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::auth::{Revocation, RevokedTokens};
+use crate::broker::{Clients, NodeInfo, PeerInfo, TopicInfo, TopicsPage, TopicsQuery};
 use crate::topic::Realm;
 
 fn encode(message: &Message) -> Bytes {
@@ -59,7 +63,19 @@ fn any_packet() -> impl Strategy<Value = Packet> {
 }
 
 fn any_answer() -> impl Strategy<Value = Answer> {
-    let census = any::<[usize; 8]>().prop_map(
+    let metas = prop::collection::vec(any_payload(), 0..4);
+    prop_oneof![
+        any_stats().prop_map(Answer::Census),
+        any::<bool>().prop_map(Answer::Owns),
+        prop::collection::btree_map(any_text(), metas, 0..4).prop_map(Answer::Presence),
+        prop::collection::vec(any::<u64>(), 0..4).prop_map(Answer::PresenceVersions),
+        Just(Answer::ComparesPresence),
+        any_answer_of_the_api(),
+    ]
+}
+
+fn any_stats() -> impl Strategy<Value = RegistryStats> {
+    any::<[usize; 8]>().prop_map(
         |[connections, topics, members, names, watches, presence_entries, held, held_bytes]| RegistryStats {
             connections,
             topics,
@@ -70,14 +86,59 @@ fn any_answer() -> impl Strategy<Value = Answer> {
             held,
             held_bytes,
         },
+    )
+}
+
+fn any_answer_of_the_api() -> impl Strategy<Value = Answer> {
+    let millis = || any::<u64>().prop_map(Duration::from_millis);
+    let texts = (any_text(), any_text(), prop::option::of(any_text()), prop::collection::vec(any_text(), 0..4));
+    let peer = (any::<u64>(), any::<usize>(), millis(), texts).prop_map(
+        |(connection, queue_bytes, age, (transport, network, subject, topics))| PeerInfo {
+            connection,
+            transport,
+            network,
+            subject,
+            age,
+            topics,
+            queue_bytes,
+        },
     );
-    let metas = prop::collection::vec(any_payload(), 0..4);
+    let page = (prop::collection::vec((any_text(), any::<usize>()), 0..4), any::<bool>())
+        .prop_map(|(topics, is_last)| TopicsPage { topics, is_last });
+    let presence = prop::collection::btree_map(any_text(), prop::collection::vec(any_payload(), 0..4), 0..4);
+    let node = (any_text(), millis(), any::<bool>(), any::<usize>(), any_stats()).prop_map(
+        |(version, age, is_ready, connections, stats)| NodeInfo { version, age, is_ready, connections, stats },
+    );
     prop_oneof![
-        census.prop_map(Answer::Census),
-        any::<bool>().prop_map(Answer::Owns),
-        prop::collection::btree_map(any_text(), metas, 0..4).prop_map(Answer::Presence),
-        prop::collection::vec(any::<u64>(), 0..4).prop_map(Answer::PresenceVersions),
-        Just(Answer::ComparesPresence),
+        prop::option::of(peer).prop_map(Answer::Peer),
+        page.prop_map(Answer::Topics),
+        (any::<usize>(), presence).prop_map(|(members, presence)| Answer::Topic(TopicInfo { members, presence })),
+        node.prop_map(Answer::Node),
+        any::<Option<usize>>().prop_map(Answer::Closed),
+    ]
+}
+
+fn any_question_of_the_api() -> impl Strategy<Value = Question> {
+    let query = (prop::sample::select(Realm::ALL), any_text(), any_text(), any::<usize>())
+        .prop_map(|(realm, prefix, after, limit)| TopicsQuery { realm, prefix, after, limit });
+    let clients = prop_oneof![
+        any_topic().prop_map(Clients::Members),
+        (any_text(), any::<u64>()).prop_map(|(node, number)| Clients::Connection { node, number }),
+        any_text().prop_map(Clients::Subject),
+    ];
+    let tokens = prop_oneof![
+        any_text().prop_map(|subject| RevokedTokens::Subject(subject.into())),
+        any_text().prop_map(|id| RevokedTokens::TokenId(id.into())),
+    ];
+    let revocation = (tokens, any::<u64>(), any::<u64>())
+        .prop_map(|(tokens, before, at)| Question::Revoke(Revocation { tokens, before, at }));
+    prop_oneof![
+        any_topic().prop_map(Question::Peer),
+        query.prop_map(Question::Topics),
+        any_topic().prop_map(Question::Topic),
+        Just(Question::Node),
+        (clients, any::<bool>()).prop_map(|(clients, may_reconnect)| Question::Disconnect { clients, may_reconnect }),
+        revocation,
     ]
 }
 
@@ -89,6 +150,7 @@ fn any_message() -> impl Strategy<Value = Message> {
         any_topic().prop_map(Question::Presence),
         prop::collection::vec(any_topic(), 0..4).prop_map(Question::PresenceVersions),
         any_topic().prop_map(Question::Owns),
+        any_question_of_the_api(),
     ];
     let numbers = || (any::<u64>(), any::<u64>());
     prop_oneof![

@@ -1,0 +1,84 @@
+//! `POST /v1/revoke`: revokes tokens on all nodes, and disconnects the clients that have one.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use serde::Deserialize;
+
+use crate::api::answer::{Answer, ApiError};
+use crate::api::ask::{AllAnswers, ask_all};
+use crate::api::call::Call;
+use crate::api::disconnect::Disconnected;
+use crate::api::state::Api;
+use crate::api::times::unix_seconds;
+use crate::auth::{Revocation, RevokedTokens};
+use crate::broker::adapter::{self, Question};
+use crate::json::present;
+
+/// The maximum length of a subject and of a token's id, in bytes.
+const MAX_TEXT: usize = 128;
+
+/// The body of the request.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Revoke {
+    #[serde(default, deserialize_with = "present")]
+    subject: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    token_id: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    before: Option<u64>,
+}
+
+/// `POST /v1/revoke`.
+pub(super) async fn revoke(api: Arc<Api>, call: Call) -> Result<Answer, ApiError> {
+    call.parse::<Revoke>()?.run(&api, &call.key).await.map(|disconnected| Answer::ok(&disconnected))
+}
+
+impl Revoke {
+    /// Whether it names one kind of tokens.
+    pub(super) fn check(&self) -> Result<(), ApiError> {
+        match self.subject.is_some() != self.token_id.is_some() {
+            true => Ok(()),
+            false => Err(ApiError::malformed("expected one of `subject`, `token_id`")),
+        }
+    }
+
+    pub(super) async fn run(self, api: &Api, key: &str) -> Result<Disconnected, ApiError> {
+        self.check()?;
+        if api.node.tokens.is_none() {
+            return Err(ApiError::invalid("auth.mode is off"));
+        }
+        let revocation = self.revocation()?;
+        let answers = ask_all(api, Question::Revoke(revocation)).await?;
+        let disconnected = Disconnected::of(all_revoked(answers)?);
+        log::info!("{key} of the API has revoked tokens");
+        Ok(disconnected)
+    }
+
+    /// Without `before`, all tokens that were signed until now: `iat` is in whole seconds, and one that was signed in this
+    /// second is meant, too.
+    fn revocation(self) -> Result<Revocation, ApiError> {
+        let at = unix_seconds();
+        let (text, tokens): (_, fn(String) -> RevokedTokens) = match (self.subject, self.token_id) {
+            (Some(subject), _) => (subject, RevokedTokens::Subject),
+            (None, token_id) => (token_id.unwrap_or_default(), RevokedTokens::TokenId),
+        };
+        if !(1..=MAX_TEXT).contains(&text.len()) {
+            return Err(ApiError::invalid("a subject or a token's id has 1 to 128 bytes"));
+        }
+        Ok(Revocation { tokens: tokens(text), before: self.before.unwrap_or(at + 1), at })
+    }
+}
+
+/// A node that could not revoke the tokens has not done what was asked for, and is not silent.
+fn all_revoked(all: AllAnswers) -> Result<AllAnswers, ApiError> {
+    let failed = all.answers.iter().find(|(_, answer)| *answer == adapter::Answer::Closed(None));
+    match failed {
+        None => Ok(all),
+        Some((node, _)) => {
+            let reason = format!("{node} cannot keep the revocation: its log says why");
+            Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, reason))
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Several nodes, connected by the shared adapter over an engine in memory: one question to all of them, and those that do
+//! not answer are named.
+
+use handclasp::Node;
+use serde_json::json;
+
+use super::{get, post, settings};
+use crate::common::memory_engine::Knobs;
+use crate::common::shared_adapter::EngineCluster;
+use crate::common::{Client, id, wait_until};
+
+/// Two nodes with the API, of which the second one's clients are asked for.
+async fn two_nodes() -> (EngineCluster, Node, Node) {
+    let cluster = EngineCluster::new(Knobs::default());
+    let settings = settings();
+    let (a, b) = cluster.two_nodes(&settings.each_ref().map(String::as_str)).await;
+    (cluster, a, b)
+}
+
+async fn member(node: &Node, n: usize, rooms: &[&str]) -> Client {
+    let mut client = Client::new(node.address()).await;
+    client.join("1", &format!("peer:{}", id(n)), "{}").await;
+    for room in rooms {
+        client.join("2", room, r#"{"meta":{}}"#).await;
+    }
+    client
+}
+
+#[actix_web::test]
+async fn any_node_answers_for_all() {
+    let (_cluster, a, b) = two_nodes().await;
+    let mut there = member(&b, 1, &["room:a", "room:c"]).await;
+    let mut here = member(&a, 2, &["room:a", "room:b"]).await;
+    let verdict = post(&a, "/v1/signal", json!({ "to": id(1), "event": "ring", "payload": {} })).await;
+    assert_eq!(verdict, json!({ "verdict": "delivered" }));
+    there.receive_until("ring").await;
+    let published = post(&a, "/v1/publish", json!({ "topic": "room:a", "event": "news", "payload": {} })).await;
+    assert_eq!(published, json!({ "delivered": 1, "nodes": 2 }));
+    there.receive_until("news").await;
+    here.receive_until("news").await;
+    let found = get(&a, &format!("/v1/peers/{}", id(1))).await;
+    assert_eq!((&found["online"], &found["rooms"]), (&json!(true), &json!(["room:a", "room:c"])), "{found}");
+    assert!(found["node"].as_str().unwrap().starts_with('b'), "{found}");
+    assert!(found.get("silent").is_none());
+    let topics = get(&a, "/v1/topics?prefix=room:").await;
+    let counted = |name, members: usize| json!({ "topic": name, "members": members });
+    let expected = [counted("room:a", 2), counted("room:b", 1), counted("room:c", 1)];
+    assert_eq!(topics, json!({ "topics": expected, "next": null }));
+    let page = get(&a, "/v1/topics?prefix=room:&limit=2").await;
+    assert_eq!(page, json!({ "topics": expected[..2], "next": "room:b" }));
+    let topic = get(&a, "/v1/topics/room:a").await;
+    assert_eq!((&topic["members"], topic["nodes"].as_array().unwrap().len()), (&json!(2), 2), "{topic}");
+    let keys: Vec<&str> = topic["presence"].as_array().unwrap().iter().map(|it| it["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, [id(1), id(2)]);
+    let stats = get(&a, "/v1/stats").await;
+    let nodes = stats["nodes"].as_array().unwrap();
+    assert_eq!((nodes.len(), &nodes[0]["connections"], &nodes[1]["connections"]), (2, &json!(1), &json!(1)), "{stats}");
+    assert!(nodes.iter().all(|node| node["ready"] == true), "{stats}");
+    drop((here, there));
+    a.stop().await;
+    b.stop().await;
+}
+
+#[actix_web::test]
+async fn clients_of_all_nodes_are_disconnected() {
+    let (_cluster, a, b) = two_nodes().await;
+    let mut there = member(&b, 1, &["room:a"]).await;
+    let mut here = member(&a, 2, &["room:a"]).await;
+    assert_eq!(post(&a, "/v1/disconnect", json!({ "topic": "room:a" })).await, json!({ "disconnected": 2 }));
+    assert_eq!((here.close_code().await, there.close_code().await), (1001, 1001));
+    let mut there = member(&b, 3, &[]).await;
+    let handle = json!({ "peer": id(3), "reconnect": false });
+    assert_eq!(post(&a, "/v1/disconnect", handle).await, json!({ "disconnected": 1 }));
+    assert_eq!(there.close_code().await, 1000);
+    let mut there = member(&b, 4, &[]).await;
+    let found = get(&a, &format!("/v1/peers/{}", id(4))).await;
+    let without_node = json!({ "connection": found["connection"] }).to_string();
+    let response = super::send(&a, "POST", "/v1/disconnect", super::ALL, &without_node).await;
+    assert_eq!(response.error(), (422, "with several nodes, a connection needs its node".to_owned()));
+    let handle = json!({ "connection": found["connection"], "node": found["node"] });
+    assert_eq!(post(&a, "/v1/disconnect", handle).await, json!({ "disconnected": 1 }));
+    assert_eq!(there.close_code().await, 1001);
+    a.stop().await;
+    b.stop().await;
+}
+
+#[actix_web::test]
+async fn a_node_that_does_not_answer_is_silent() {
+    let (cluster, a, b) = two_nodes().await;
+    let there = member(&b, 1, &["room:a"]).await;
+    cluster.hub.unlink("b");
+    cluster.hub.refuse("b", true);
+    let absent = get(&a, &format!("/v1/peers/{}", id(1))).await;
+    assert_eq!((&absent["online"], absent["silent"].as_array().map(Vec::len)), (&json!(false), Some(1)), "{absent}");
+    for path in ["/v1/topics", "/v1/topics/room:a", "/v1/stats"] {
+        let answer = get(&a, path).await;
+        assert_eq!(answer["silent"].as_array().map(Vec::len), Some(1), "{path}: {answer}");
+    }
+    let closed = post(&a, "/v1/disconnect", json!({ "topic": "room:a" })).await;
+    assert_eq!((&closed["disconnected"], closed["silent"].as_array().map(Vec::len)), (&json!(0), Some(1)), "{closed}");
+    wait_until("the node counts as dead", || async { get(&a, "/v1/topics").await.get("silent").is_none() }).await;
+    drop(there);
+    a.stop().await;
+    b.stop().await;
+}
