@@ -74,6 +74,26 @@ for (const [what, say] of /** @type {Array<[string, () => {status: number, json?
   });
 }
 
+test("a page that is signed out links to the page of the same site at which the user signs in", async () => {
+  const pages = [["/login?to=share", `${broker.url}login?to=share`], ["https://login.invalid/", null], ["javascript:alert(1)", null], ["//login.invalid/", null], [5, null]];
+  for (const [given, expected] of pages) {
+    answer = () => ({ status: 401, json: { sign_in: given } });
+    const { page } = await choose();
+    const problem = page.locator("#share-error");
+    await problem.getByText(SIGN_IN).waitFor();
+    const link = problem.getByRole("link", { name: "Sign in" });
+    assert.equal(await link.count(), expected ? 1 : 0, String(given));
+    if (!expected) continue;
+    assert.equal(await link.evaluate(({ href }) => href), expected);
+    const opened = page.waitForEvent("popup");
+    await link.click();
+    assert.equal(await (await opened).evaluate(() => window.opener), null);
+    answer = signedIn();
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByText("Ready. The link works").waitFor();
+  }
+});
+
 test("a receiver that is signed out asks the user to sign in, and goes on when that is done", async () => {
   answer = signedIn();
   const sharer = await share(browser, broker.url, FILES);

@@ -32,7 +32,7 @@ socket.disconnect();
 `;
 
 const TYPED = `
-import { type Channel, type ChannelState, Presence, RefusedError, Socket, type SocketOptions } from "handclasp";
+import { type Channel, type ChannelState, Presence, RefusedError, Socket, type SocketOptions, TokenError, type TokenOption } from "handclasp";
 import { type BrokerOptions, type Connection, ConnectionFactory, ConnectionPool, type Identity, Peer, PeerError, createIdentity } from "handclasp/rtc";
 import { type BrokerAccess, Download, type DownloadTarget, type Shared, receive, share as shareFiles, FileFetch, FileShare, type FileEntry, MemoryTarget, type RemoteReceiver } from "handclasp/share";
 const options: SocketOptions = { params: () => ({ token: "fresh" }) };
@@ -67,6 +67,10 @@ console.log(welcome, sum, names);
 typed.on("whisper", () => {});
 // @ts-expect-error the payload has no such field
 typed.on("shout", ({ loudness }) => loudness);
+const tokens: TokenOption[] = ["a", () => "a", async ({ signal }) => (signal.aborted ? "" : "a")];
+new Socket("wss://example.test/socket", { token: tokens[0] }).on("error", (error) => error instanceof TokenError && error.reason);
+// @ts-expect-error a token is a text
+new Socket("wss://example.test/socket", { token: 5 });
 // @ts-expect-error a pool needs its peer
 new ConnectionPool({});
 // @ts-expect-error a port is a number or its digits
@@ -84,7 +88,7 @@ import { Presence, Socket } from "handclasp";
 import { ConnectionFactory, Peer, createIdentity } from "handclasp/rtc";
 import { FileShare, MemoryTarget, receive, share } from "handclasp/share";
 import { webRtcOf } from "handclasp/node";
-const socket = new Socket("wss://example.test/socket");
+const socket = new Socket("wss://example.test/socket", { token: async ({ signal }) => (signal ? "a" : "") });
 const peer = new Peer(socket, await createIdentity());
 const { maxMessageBytes } = await peer.join();
 const fileShare = new FileShare(peer, new Uint8Array(16));

@@ -1,5 +1,6 @@
 /** Shows an error on the page: what happened, what the user can do, and the technical side behind "Details". */
 
+import { SignedOutError } from "./broker-socket.js";
 import { errorKey, remedyOf, technicalText } from "./error-key.js";
 import { errorDetails, errorText, t, texts } from "./i18n.js";
 
@@ -15,6 +16,7 @@ export function showProblem(place, error) {
   shown.append(errorText(error));
   const details = key === "fail.other" ? technicalText(error) : errorDetails(error);
   if (details) shown.append(createDetails(details));
+  if (error instanceof SignedOutError && error.signInPage) shown.append(createSignInLink(error.signInPage));
   if (remedyOf(key) === "reload") shown.append(createReloadButton());
   // Screen readers read every change of a live region, so the same text is not set again.
   if (place.textContent === shown.textContent) return;
@@ -31,6 +33,19 @@ function createDetails(text) {
   content.textContent = text;
   details.append(summary, content);
   return details;
+}
+
+/** @param {string} address opens beside this page, which keeps its files */
+function createSignInLink(address) {
+  const line = document.createElement("p");
+  const link = document.createElement("a");
+  line.className = "beside";
+  link.className = "button";
+  link.href = address;
+  link.target = "_blank";
+  link.textContent = t("sign_in");
+  line.append(link);
+  return line;
 }
 
 /** @returns {HTMLElement} */

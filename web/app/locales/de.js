@@ -172,6 +172,7 @@ export default {
   send_instead: "Stattdessen Dateien senden",
   details: "Details",
   reload: "Neu laden",
+  sign_in: "Anmelden",
 
   "fail.absent": "Der Sender ist nicht online: Seine Seite ist geschlossen, oder er hat kein Netz. Bitten Sie ihn, sie zu öffnen. Diese Seite verbindet sich automatisch, sobald er wieder da ist.",
   "fail.silent": "Die Seite des Senders antwortet nicht. Vielleicht ruht sie: Bitten Sie ihn, sie in den Vordergrund zu holen.",

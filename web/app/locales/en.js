@@ -171,6 +171,7 @@ export default {
   send_instead: "Send files instead",
   details: "Details",
   reload: "Reload",
+  sign_in: "Sign in",
 
   "fail.absent": "The sender is not online: their page is closed, or they have no network. Ask them to open it. This page connects automatically when they are back.",
   "fail.silent": "The sender’s page does not answer. It may be suspended: ask them to bring it to the front.",

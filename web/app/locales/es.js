@@ -172,6 +172,7 @@ export default {
   send_instead: "Enviar archivos en su lugar",
   details: "Detalles",
   reload: "Recargar",
+  sign_in: "Iniciar sesión",
 
   "fail.absent": "El remitente no está en línea: su página está cerrada o no tiene red. Pídele que la abra. Esta página se conectará automáticamente cuando vuelva.",
   "fail.silent": "La página del remitente no responde. Puede que esté suspendida: pídele que la ponga en primer plano.",

@@ -172,6 +172,7 @@ export default {
   send_instead: "Envoyer plutôt des fichiers",
   details: "Détails",
   reload: "Recharger",
+  sign_in: "Se connecter",
 
   "fail.absent": "L’expéditeur n’est pas en ligne\u00a0: sa page est fermée, ou il n’a pas de réseau. Demandez-lui de l’ouvrir. Cette page se connectera automatiquement à son retour.",
   "fail.silent": "La page de l’expéditeur ne répond pas. Elle est peut-être en veille\u00a0: demandez-lui de la mettre au premier plan.",

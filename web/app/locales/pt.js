@@ -172,6 +172,7 @@ export default {
   send_instead: "Enviar arquivos",
   details: "Detalhes",
   reload: "Recarregar",
+  sign_in: "Entrar",
 
   "fail.absent": "O remetente não está online: a página dele está fechada ou ele está sem rede. Peça que a abra. Esta página se conecta automaticamente quando ele voltar.",
   "fail.silent": "A página do remetente não responde. Ela pode estar suspensa: peça que a traga para a frente.",

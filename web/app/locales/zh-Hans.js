@@ -172,6 +172,7 @@ export default {
   send_instead: "改为发送文件",
   details: "详细信息",
   reload: "重新加载",
+  sign_in: "登录",
 
   "fail.absent": "发送方不在：页面已关闭或处于离线状态。请对方打开页面；对方回来后，此页面会自动连接。",
   "fail.silent": "发送方的页面没有回应，可能已休眠。请对方把页面切到前台。",

@@ -172,6 +172,7 @@ export default {
   send_instead: "改為傳送檔案",
   details: "詳細資訊",
   reload: "重新載入",
+  sign_in: "登入",
 
   "fail.absent": "傳送方不在：頁面已關閉或處於離線狀態。請對方開啟頁面；對方回來後，此頁面會自動連線。",
   "fail.silent": "傳送方的頁面沒有回應，可能已休眠。請對方把頁面切換到前景。",
