@@ -56,6 +56,7 @@
 //! | [`channels`] | the [`Channel`] trait and the [`Router`], replies, the callback context, built-in channels |
 //! | `cluster` | adapters to other nodes, over an engine such as Redis |
 //! | [`broker`] | pubsub, the registry (the single writer of membership), the topic table, presence, the adapter to other nodes |
+//! | `webhooks` | what a backend is told of peers and rooms: events, the grace period, delivery |
 //! | `connections` | each client's mailbox and limits, all connections of the node, the flusher that writes to their sockets |
 //! | `http_client` | requests to the services that an operator configures, such as the receiver of webhooks |
 //! | [`metrics`] | metric families, instruments and label values |
@@ -112,7 +113,6 @@ pub mod cluster;
 pub mod config;
 mod connections;
 pub mod http;
-#[allow(dead_code, reason = "webhooks and JWK Sets at a URL are built on it")]
 mod http_client;
 mod json;
 mod memory;
@@ -128,6 +128,7 @@ mod small_map;
 pub mod testing;
 pub mod topic;
 mod transports;
+mod webhooks;
 
 /// The operations that the micro benchmarks measure. A benchmark is a separate crate and cannot use private modules.
 #[cfg(any(test, feature = "benching"))]

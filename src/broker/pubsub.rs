@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 #[cfg(test)]
 use crate::broker::adapter::Epoch;
-use crate::broker::adapter::{Adapter, Answer, Answers, BoxFuture, NodeId, Question};
+use crate::broker::adapter::{Adapter, Answer, Answers, BoxFuture, LocalAdapter, NodeId, Question};
 use crate::broker::adapter_inbox::AdapterInbox;
 use crate::broker::census::{Census, ClusterPresence};
 use crate::broker::local_delivery::{LocalDelivery, Reached};
@@ -39,6 +39,7 @@ use crate::message::{Broadcast, DeliveryStatus, Event, Payload, PresenceList, Si
 use crate::metrics::families::Metrics;
 use crate::protocol::Delivery;
 use crate::topic::{Realm, Topic};
+use crate::webhooks::{self, Webhooks};
 
 /// A node's topics. Cloning copies a pointer. A clone may be used on any thread.
 #[derive(Clone)]
@@ -50,6 +51,7 @@ struct Inner {
     budget: Arc<CommandBudget>,
     memory: Arc<MemoryBudget>,
     adapter: Arc<dyn Adapter>,
+    webhooks: Option<Webhooks>,
     /// The maximum size of the queue to one [`Subscription`], in bytes.
     subscription_bytes: usize,
     last_internal_id: AtomicU64,
@@ -68,20 +70,32 @@ impl Pubsub {
             LocalDelivery { table: Arc::new(TopicTable::new()), metrics: Arc::default(), clock: Arc::default() };
         let (exit_signal, registry_died) = oneshot::channel();
         let (table, metrics, clock) = (local.table.clone(), local.metrics.clone(), local.clock.clone());
+        let instance = life_of(&*adapter, config);
+        let webhooks = webhooks::start(config, instance, lookup(&adapter), clock.clone(), metrics.clone())?;
+        let hooks = webhooks.clone();
         let registry_queue_bytes = config.limits.registry_queue_bytes;
         let (backplane, budget) = (adapter.clone(), CommandBudget::new(registry_queue_bytes));
         let (config, subscription_bytes) = (config.clone(), config.limits.queue_bytes);
         let memory = MemoryBudget::new(config.limits.memory_bytes);
         let registry = Registry::start_in_arbiter(arbiter, move |_| {
-            Registry::new(&config, table, backplane, metrics, clock, ExitSignal(exit_signal))
+            Registry::new(&config, table, backplane, metrics, clock, ExitSignal(exit_signal)).with_webhooks(hooks)
         });
         let packets = CommandBudget::new(registry_queue_bytes);
         let respondent = Respondent::new(local.table.clone(), registry.clone(), adapter.node());
         let inbox = AdapterInbox::new(local.clone(), memory.clone(), registry.clone(), packets, respondent.clone());
         adapter.start(Arc::new(inbox))?;
         let last_internal_id = AtomicU64::new(u64::MAX);
-        let inner =
-            Inner { local, registry, budget, memory, adapter, subscription_bytes, last_internal_id, respondent };
+        let inner = Inner {
+            local,
+            registry,
+            budget,
+            memory,
+            adapter,
+            webhooks,
+            subscription_bytes,
+            last_internal_id,
+            respondent,
+        };
         Ok((Self(Arc::new(inner)), registry_died))
     }
 
@@ -191,6 +205,11 @@ impl Pubsub {
     /// Leaves the other nodes: this node is about to exit.
     pub(crate) fn leave_cluster(&self) -> BoxFuture<()> {
         self.0.adapter.stop()
+    }
+
+    /// The webhooks, if there are any.
+    pub(crate) fn webhooks(&self) -> Option<&Webhooks> {
+        self.0.webhooks.as_ref()
     }
 
     /// This node's name among the others.
@@ -346,6 +365,24 @@ impl Pubsub {
             self.0.registry.do_send(ConnectionClosed { connection: connection.id });
         }
     }
+}
+
+/// The name of this life of the node, by which other nodes know it. A node without others has none yet.
+fn life_of(adapter: &dyn Adapter, config: &Config) -> CompactString {
+    if is_alone(adapter) { config.cluster.node.of_new_life() } else { adapter.node() }
+}
+
+/// Looks up names on other nodes, if there can be any.
+fn lookup(adapter: &Arc<dyn Adapter>) -> Option<webhooks::Lookup> {
+    let directory = adapter.clone();
+    let lookup: webhooks::Lookup =
+        Box::new(move |name| Box::pin(directory.whereis(name).map(|found| matches!(found, Ok(Some(_))))));
+    (!is_alone(&**adapter)).then_some(lookup)
+}
+
+/// Whether there are no other nodes.
+fn is_alone(adapter: &dyn Adapter) -> bool {
+    adapter.node() == LocalAdapter.node()
 }
 
 impl std::fmt::Debug for Pubsub {

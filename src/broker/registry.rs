@@ -38,6 +38,7 @@ use crate::broker::topic_table::TopicTable;
 use crate::config::schema::Config;
 use crate::connections::clock::Clock;
 use crate::metrics::families::Metrics;
+use crate::webhooks::Webhooks;
 
 /// How often held signals are checked for expiry.
 const EXPIRE_EVERY: Duration = Duration::from_millis(250);
@@ -106,6 +107,12 @@ impl Registry {
             clock,
             _exit_signal: exit_signal,
         }
+    }
+
+    /// Reports what happens to the webhooks, if there are any.
+    pub(crate) fn with_webhooks(mut self, webhooks: Option<Webhooks>) -> Self {
+        webhooks.into_iter().for_each(|webhooks| self.state.report_to(webhooks));
+        self
     }
 
     /// Starts what the last step requires: awaiting the adapter, a flush of presence changes, the notification of

@@ -96,7 +96,6 @@ impl fmt::Debug for HttpsUrl {
 }
 
 /// Reads a URL. An empty string means none. Errors never show the value.
-#[allow(dead_code, reason = "the first key with a URL comes with webhooks")]
 pub(super) fn https_url_or_none(value: &DeValue<'_>) -> Result<Option<HttpsUrl>, String> {
     match value.as_str().unwrap_or_default() {
         "" if value.as_str().is_some() => Ok(None),

@@ -14,9 +14,11 @@ use crate::config::cluster_checks;
 use crate::config::paths;
 use crate::config::schema::{Config, Drain, SETTINGS};
 use crate::config::source::{self, RawSetting, Source};
+use crate::config::webhook_checks;
 
 /// All errors of a configuration, a line each: its source, the key, the value, and what is allowed. The content of
-/// `peer.ice_servers`, `auth.secrets`, `api.keys`, `cluster.secret` and `cluster.urls` is never shown.
+/// `peer.ice_servers`, `auth.secrets`, `api.keys`, `cluster.secret`, `cluster.urls`, `webhooks.url` and `webhooks.secrets` is
+/// never shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Errors(Vec<String>);
 
@@ -87,6 +89,7 @@ impl Config {
         if let Some(error) = cluster_checks::conflict(self)
             .or_else(|| auth_checks::conflict(self))
             .or_else(|| api_checks::conflict(self))
+            .or_else(|| webhook_checks::conflict(self))
         {
             return Some(error);
         }

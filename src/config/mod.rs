@@ -35,6 +35,8 @@ pub(crate) mod sections;
 pub(crate) mod source;
 pub(crate) mod value;
 mod warnings;
+mod webhook_checks;
+pub(crate) mod webhooks;
 
 pub use api::{ApiHosts, ApiKey, ApiListen, Permission};
 pub use auth::{AuthMode, KeySource};
@@ -47,3 +49,4 @@ pub use load::Errors;
 pub use origin::{InvalidOrigin, Origins};
 pub use schema::*;
 pub use value::LogFormat;
+pub use webhooks::{HookEvent, SigningSecret};

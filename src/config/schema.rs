@@ -14,11 +14,13 @@ use crate::config::api::{ApiHosts, ApiKey, ApiListen};
 use crate::config::auth::{AuthMode, KeySource};
 use crate::config::cluster::{ClusterUrl, Engine, Isolated, NodeName, Secret};
 use crate::config::hosts::PublicUrl;
+use crate::config::https_url::HttpsUrl;
 use crate::config::ice::IceServer;
 use crate::config::listen::ListenAddress;
 use crate::config::origin::Origins;
 use crate::config::sections::sections;
 use crate::config::value::{self, LogFormat};
+use crate::config::webhooks::{HookEvent, SigningSecret};
 
 /// The declaration of one key of the configuration.
 #[derive(Debug)]
@@ -433,6 +435,33 @@ sections! {
         requests_per_second: u32 = 1_000, integer from 1 to 1_000_000;
         /// Maximum size of a request's body, in bytes.
         body_bytes: usize = 1_048_576, integer from 1_024 to 67_108_864;
+    }
+
+    /// Webhooks: requests that tell a backend when peers come and go, and when rooms fill and empty.
+    webhooks: Webhooks {
+        /// URL that events are sent to, such as `"https://backend.example.com/hooks"`. `http` is allowed for this machine
+        /// alone. It must have no user name. "" means none.
+        url: Option<HttpsUrl> = "", https_url_or_none;
+        /// Secrets that sign the requests: 1 or 2 texts of `whsec_` and the base64 of 24 to 64 bytes. `echo
+        /// "whsec_$(openssl rand -base64 32)"` makes one. All sign, so that a secret can be changed without a break. The
+        /// environment variable HANDCLASP_WEBHOOKS_SECRETS keeps them out of files. `webhooks.url` requires them.
+        secrets: Vec<SigningSecret> = [], signing_secrets;
+        /// The events that are sent. `node_up`, `node_down` and `lost` always are.
+        events: Vec<HookEvent> = ["peer_up", "peer_down", "room_occupied", "room_vacated"], hook_events;
+        /// The topics of these events, at most 64: names, or beginnings with "*", such as "peer:*" and "room:team-*".
+        /// Names of other protocols begin with the protocol: "peerjs:*", "socketio:*".
+        topics: Vec<String> = ["*"], patterns;
+        /// A peer or a room that comes back within this time was never gone: no event is sent. "0s" sends each change.
+        grace_period: Duration = "5s", duration from "0s" to "5m";
+        /// Events are collected for this long and sent in one request.
+        batch_interval: Duration = "100ms", duration from "10ms" to "10s";
+        /// Timeout for a request, from the look-up of the host to the end of the response.
+        timeout: Duration = "5s", duration from "100ms" to "30s";
+        /// When requests have failed for this long, the events that wait are dropped, and an event `lost` says how many.
+        give_up_after: Duration = "5m", duration from "1s" to "24h";
+        /// Maximum number of events that wait to be sent, including peers and rooms within `webhooks.grace_period`. An
+        /// event takes about 256 bytes and its name. Further ones are dropped, and an event `lost` says how many.
+        queue_size: usize = 10_000, integer from 100 to 1_000_000;
     }
 
     /// Prometheus metrics.

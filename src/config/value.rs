@@ -17,9 +17,11 @@ pub(super) use crate::config::auth::{auth_mode, claim, claim_or_none, key_source
 use crate::config::cluster::{Engine, InvalidNodeName, Isolated, NodeName, is_prefix};
 pub(super) use crate::config::cluster::{cluster_urls, secret};
 use crate::config::hosts::{InvalidPublicUrl, PublicUrl};
+pub(super) use crate::config::https_url::https_url_or_none;
 pub(super) use crate::config::ice::servers;
 use crate::config::listen::{InvalidListenAddress, ListenAddress};
 use crate::config::origin::Origins;
+pub(super) use crate::config::webhooks::{hook_events, patterns, signing_secrets};
 
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use prometheus::Registry;
 use crate::close::Reason;
 use crate::message::DeliveryStatus;
 use crate::metrics::instruments::{Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, ProtocolCounterVec};
-use crate::metrics::labels::{ClaimStatus, LookupSource, StatusClass, Transport};
+use crate::metrics::labels::{ClaimStatus, EventType, LookupSource, RequestOutcome, StatusClass, Transport};
 use crate::refusal::{ConnectRefusal, DropReason, JoinRefusal, PacketDrop, PacketRefusal, PushRefusal};
 
 /// Declares the families of a Prometheus registry. Each line gives the field, its documentation, the metric's name and
@@ -17,7 +17,7 @@ macro_rules! families {
         $Group:ident {
             $($(#[doc = $doc:literal])+ $field:ident: $type:ty = $name:literal;)+
         }
-        $($(#[doc = $more:literal])+ $inner:ident: $Inner:ty)?
+        $($(#[doc = $more:literal])+ $inner:ident: $Inner:ty;)*
     ) => {
         $(#[doc = $about])+
         #[derive(Debug)]
@@ -25,7 +25,7 @@ macro_rules! families {
             /// The Prometheus registry of the families.
             pub(crate) registry: Registry,
             $($(#[doc = $doc])+ pub $field: $type,)+
-            $($(#[doc = $more])+ pub $inner: $Inner,)?
+            $($(#[doc = $more])+ pub $inner: $Inner,)*
         }
 
         impl Default for $Group {
@@ -33,7 +33,7 @@ macro_rules! families {
                 let registry = Registry::new();
                 Self {
                     $($field: <$type>::new(&registry, $name, concat!($($doc),+).trim_ascii()),)+
-                    $($inner: <$Inner>::default(),)?
+                    $($inner: <$Inner>::default(),)*
                     registry,
                 }
             }
@@ -83,7 +83,25 @@ families! {
         channel_crashes: ProtocolCounterVec = "channel_crashes_total";
     }
     /// The metrics of a node that has other nodes.
-    cluster: ClusterMetrics
+    cluster: ClusterMetrics;
+    /// The metrics of a node with webhooks.
+    webhooks: WebhookMetrics;
+}
+
+families! {
+    /// What a node counts of its webhooks. Prometheus reads it from nodes with a `webhooks.url` alone.
+    WebhookMetrics {
+        /// Events that were sent to the receiver of webhooks, each once.
+        events: CounterVec<EventType> = "webhook_events_total";
+        /// Requests to the receiver of webhooks, each try of its own.
+        requests: CounterVec<RequestOutcome> = "webhook_requests_total";
+        /// Events that were dropped, each counted in an event lost.
+        lost: Counter = "webhook_lost_total";
+        /// Events that wait to be sent, counted like webhooks.queue_size.
+        queue: Gauge = "webhook_queue_events";
+        /// Age of the oldest event that waits to be sent, in seconds. Peers and rooms within webhooks.grace_period do not count.
+        age: Gauge = "webhook_age_seconds";
+    }
 }
 
 families! {

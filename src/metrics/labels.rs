@@ -6,6 +6,7 @@
 use actix_web::http::StatusCode;
 
 use crate::close::{self, Reason};
+use crate::config::webhooks::HookEvent;
 use crate::message::DeliveryStatus;
 use crate::metrics::instruments::Label;
 use crate::refusal::{ConnectRefusal, DropReason, JoinRefusal, PacketDrop, PacketRefusal, PushRefusal};
@@ -115,6 +116,72 @@ impl LookupSource {
     }
 }
 
+/// The type of an event that a webhook is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventType {
+    /// A name has an owner.
+    PeerUp,
+    /// A name has no owner.
+    PeerDown,
+    /// A room has a member.
+    RoomOccupied,
+    /// A room has no member.
+    RoomVacated,
+    /// The node has started.
+    NodeUp,
+    /// A node is gone.
+    NodeDown,
+    /// Events were dropped.
+    Lost,
+}
+
+impl EventType {
+    const ALL: &'static [Self] = &[
+        Self::PeerUp,
+        Self::PeerDown,
+        Self::RoomOccupied,
+        Self::RoomVacated,
+        Self::NodeUp,
+        Self::NodeDown,
+        Self::Lost,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::PeerUp => HookEvent::PeerUp.name(),
+            Self::PeerDown => HookEvent::PeerDown.name(),
+            Self::RoomOccupied => HookEvent::RoomOccupied.name(),
+            Self::RoomVacated => HookEvent::RoomVacated.name(),
+            Self::NodeUp => "node_up",
+            Self::NodeDown => "node_down",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// How a request to the receiver of webhooks has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestOutcome {
+    /// The receiver has answered with a status of 200 to 299.
+    Ok,
+    /// The receiver has answered with another status.
+    Refused,
+    /// There was no response.
+    Failed,
+}
+
+impl RequestOutcome {
+    const ALL: &'static [Self] = &[Self::Ok, Self::Refused, Self::Failed];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// Implements [`Label`] for enums that have `ALL` and `name`, each with its label's name.
 macro_rules! labels {
     ($($List:ident = $key:literal),+ $(,)?) => {$(
@@ -145,6 +212,8 @@ labels! {
     DropReason = "reason",
     PacketRefusal = "reason",
     PacketDrop = "reason",
+    EventType = "type",
+    RequestOutcome = "outcome",
 }
 
 impl Label for &'static Reason {
@@ -209,5 +278,6 @@ mod tests {
         assert!(is_in_order::<&'static Reason>());
         assert!(is_in_order::<PacketRefusal>() && is_in_order::<PacketDrop>());
         assert!(is_in_order::<ClaimStatus>() && is_in_order::<LookupSource>());
+        assert!(is_in_order::<EventType>() && is_in_order::<RequestOutcome>());
     }
 }

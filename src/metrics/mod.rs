@@ -6,6 +6,6 @@ pub(crate) mod instruments;
 pub(crate) mod labels;
 
 pub use crate::refusal::{ConnectRefusal, DropReason, JoinRefusal, PacketDrop, PacketRefusal, PushRefusal};
-pub use families::{ClusterMetrics, Metrics};
+pub use families::{ClusterMetrics, Metrics, WebhookMetrics};
 pub use instruments::{Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, Label, ProtocolCounterVec};
-pub use labels::{ClaimStatus, LookupSource, StatusClass, Transport};
+pub use labels::{ClaimStatus, EventType, LookupSource, RequestOutcome, StatusClass, Transport};

@@ -207,6 +207,7 @@ impl Endpoint {
             actix_web::rt::spawn(sweep(node.clone(), tick)),
             actix_web::rt::spawn(ticks),
             actix_web::rt::spawn(keep_memory_free(node.clone())),
+            actix_web::rt::spawn(announce(node.clone())),
         ];
         let side_servers = SideServers { metrics: metrics_server, api: api_server };
         Node::new(addresses, node, workers, side_servers, tasks, registry_died)
@@ -275,6 +276,26 @@ async fn keep_memory_free(node: Arc<NodeState>) {
         }
         tokio::time::sleep(RELIEF_PAUSE).await;
     }
+}
+
+/// How long the first webhook waits for the link to the other nodes, whose names it tells.
+const LINK_TIMEOUT: Duration = Duration::from_secs(5);
+const LINK_PAUSE: Duration = Duration::from_millis(20);
+
+/// Tells the webhooks that the node has started, and which other nodes there are.
+async fn announce(node: Arc<NodeState>) {
+    let Some(webhooks) = node.pubsub.webhooks() else { return };
+    let linked = async {
+        while node.pubsub.ready().is_err() {
+            tokio::time::sleep(LINK_PAUSE).await;
+        }
+    };
+    // without the link, there are no others
+    let _ = tokio::time::timeout(LINK_TIMEOUT, linked).await;
+    let census = node.pubsub.census().await;
+    let mut others: Vec<_> = census.nodes.into_iter().skip(1).map(|(name, _)| name).chain(census.silent).collect();
+    others.sort_unstable();
+    webhooks.started(others);
 }
 
 async fn sweep(node: Arc<NodeState>, tick: Duration) {

@@ -3,21 +3,28 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::api::listener::ApiServer;
 use crate::broker::pubsub::Pubsub;
 use crate::http::node_state::NodeState;
 use crate::server::metrics_server::MetricsServer;
 use crate::server::workers::Workers;
+use crate::webhooks::Webhooks;
 
 /// How long `/readyz` responds with 503 before the node stops accepting connections.
 const NOTICE: Duration = Duration::from_millis(100);
+
+/// The largest part of `drain.timeout` that is kept for the last webhooks while connections are still open: an eighth.
+const SHARE_OF_WEBHOOKS: u32 = 8;
 
 /// A running node. Dropping this value does not stop the node; [`stop`](Self::stop) does.
 pub struct Node {
@@ -28,8 +35,8 @@ pub struct Node {
     signals: Signals,
 }
 
-/// Handlers for SIGTERM and SIGINT, installed when the node starts, and for SIGHUP, which would end the process
-/// otherwise.
+/// Handlers for SIGTERM and SIGINT, installed when the node starts, and for SIGHUP, which resumes the webhooks and would
+/// end the process otherwise.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -46,13 +53,16 @@ impl Signals {
     }
 
     /// Waits for a signal to stop the node.
-    async fn next(&mut self) {
+    async fn next(&mut self, webhooks: Option<&Webhooks>) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => {
-                    log::warn!("SIGHUP changes nothing: the configuration is read once, at the start");
+                    match webhooks {
+                        Some(webhooks) => webhooks.resume(),
+                        None => log::warn!("SIGHUP changes nothing: the configuration is read once, at the start"),
+                    }
                 }
             }
         }
@@ -65,7 +75,7 @@ impl Node {
         state: Arc<NodeState>,
         workers: Workers,
         side_servers: SideServers,
-        tasks: [JoinHandle<()>; 3],
+        tasks: [JoinHandle<()>; 4],
         registry_died: oneshot::Receiver<()>,
     ) -> io::Result<Self> {
         let parts = Parts { state, workers, side_servers, tasks };
@@ -116,7 +126,7 @@ impl Node {
     pub async fn run_until_signal(self) -> io::Result<()> {
         let Self { parts, mut registry_died, mut signals, .. } = self;
         tokio::select! {
-            () = signals.next() => {}
+            () = signals.next(parts.state.pubsub.webhooks()) => {}
             () = parts.state.drain_requested() => {}
             _ = &mut registry_died => return Err(io::Error::other("the registry has died")),
             why = parts.state.pubsub.adapter_failed() => return Err(io::Error::other(why)),
@@ -124,7 +134,7 @@ impl Node {
         log::info!("draining {} connections; a second signal stops the node immediately", parts.state.hub.len());
         tokio::select! {
             () = parts.drain() => {}
-            () = signals.next() => log::warn!("stopping immediately"),
+            () = signals.next(None) => log::warn!("stopping immediately"),
         }
         Ok(())
     }
@@ -152,8 +162,8 @@ struct Parts {
     state: Arc<NodeState>,
     workers: Workers,
     side_servers: SideServers,
-    /// The sweep, the ticks of the clock, and what keeps memory free.
-    tasks: [JoinHandle<()>; 3],
+    /// The sweep, the ticks of the clock, what keeps memory free, and what announces the node to its webhooks.
+    tasks: [JoinHandle<()>; 4],
 }
 
 impl Parts {
@@ -166,14 +176,31 @@ impl Parts {
         let drain = &self.state.config.drain;
         let clock = self.state.pubsub.clock();
         let deadline = clock.now() + drain.timeout;
-        self.state.hub.drain(drain.spread, drain.timeout, clock).await;
-        // a poll is answered after its session has left the hub
-        self.state.idle_connections.wait_for_responses(deadline).await;
+        let closed = async {
+            self.state.hub.drain(drain.spread, drain.timeout, clock).await;
+            // a poll is answered after its session has left the hub
+            self.state.idle_connections.wait_for_responses(deadline).await;
+        };
+        match self.state.pubsub.webhooks() {
+            None => closed.await,
+            // what clients do at their end is still told, unless one of them does not end
+            Some(webhooks) => {
+                let reserve = self.state.config.webhooks.timeout.min(drain.timeout / SHARE_OF_WEBHOOKS);
+                let mut closed = pin!(closed);
+                let is_closed = timeout(drain.timeout - reserve, &mut closed).await.is_ok();
+                let told = webhooks.drain(deadline.saturating_duration_since(clock.now()));
+                match is_closed {
+                    true => told.await,
+                    false => _ = join(told, closed).await,
+                }
+            }
+        }
         self.stop().await;
     }
 
     async fn stop(self) {
         self.tasks.iter().for_each(JoinHandle::abort);
+        self.state.pubsub.webhooks().iter().for_each(|webhooks| webhooks.stop());
         self.state.pubsub.leave_cluster().await;
         self.workers.stop().await;
         let SideServers { metrics, api } = self.side_servers;

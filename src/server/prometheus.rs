@@ -42,6 +42,10 @@ impl Exporter {
         if self.node.config.cluster.engine != Engine::None {
             families.extend(metrics.cluster.registry.gather());
         }
+        if let Some(webhooks) = self.node.pubsub.webhooks() {
+            webhooks.update_gauges();
+            families.extend(metrics.webhooks.registry.gather());
+        }
         let registry_queue_bytes = self.node.pubsub.budget().bytes();
         let totals = self.node.hub.queue_totals();
         let age = totals.since.map_or(Duration::ZERO, |since| clock.now().saturating_duration_since(since));

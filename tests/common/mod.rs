@@ -78,6 +78,10 @@ pub fn node_with_engine(sets: &[&str]) -> Node {
     Endpoint::new(config(&[&ENGINE, sets].concat())).adapter(LocalAdapter).start().unwrap()
 }
 
+/// The settings of a node with webhooks. Nothing listens at the URL.
+pub const WEBHOOKS: [&str; 2] =
+    ["webhooks.url=http://127.0.0.1:1/hooks", "webhooks.secrets=whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="];
+
 /// The peer id with this number. It is not bound to a secret, so any client may join it.
 pub fn id(n: usize) -> String {
     format!("00000000-0000-4000-8000-{n:012}")

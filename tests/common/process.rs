@@ -40,6 +40,13 @@ impl Process {
         Self::run(Command::new(binary()), sets, stderr.into())
     }
 
+    /// Starts the broker with these environment variables. Its log is discarded.
+    pub fn with_environment(variables: &[(&str, &str)], sets: &[&str]) -> Self {
+        let mut command = Command::new(binary());
+        command.envs(variables.iter().copied());
+        Self::run(command, sets, Stdio::null())
+    }
+
     /// Starts the broker with at most this many descriptors. Its log is a pipe, see [`Process::log`].
     pub fn with_descriptors(most: u32, sets: &[&str]) -> Self {
         let mut command = Command::new("sh");

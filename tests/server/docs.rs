@@ -9,7 +9,7 @@ use handclasp::config::{SETTINGS, Setting};
 use handclasp::metrics::Label;
 
 use super::{check_generated, with_table};
-use crate::common::{get, node_with_engine};
+use crate::common::{WEBHOOKS, get, node_with_engine};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -158,7 +158,7 @@ fn every_key_in_the_pages_exists() {
 
 #[actix_web::test]
 async fn every_metric_in_the_pages_and_alerts_exists() {
-    let node = node_with_engine(&["metrics.listen=127.0.0.1:0"]);
+    let node = node_with_engine(&[&WEBHOOKS[..], &["metrics.listen=127.0.0.1:0"]].concat());
     let (_, exposed) = get(node.metrics_address().unwrap(), "/metrics").await;
     let families: BTreeSet<&str> =
         exposed.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();

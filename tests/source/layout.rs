@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use super::files;
 
 /// The parts, from the top down. A file may import its own part and the parts of later lines.
-const PARTS: [&[&str]; 13] = [
+const PARTS: [&[&str]; 14] = [
     &["server", "testing"],
     &["api"],
     &["protocols"],
@@ -17,6 +17,7 @@ const PARTS: [&[&str]; 13] = [
     &["sessions"],
     &["channels", "cluster"],
     &["broker", "transports"],
+    &["webhooks"],
     &["connections"],
     &["protocol", "metrics"],
     &["message"],

@@ -7,13 +7,23 @@ use std::path::{Path, PathBuf};
 use super::files;
 
 /// The files that may read the wall clock: TURN credentials expire at a time that another machine checks, and tokens at
-/// one that another machine has written, and so does a pause that a server asks for. The server API tells times to backends.
-const EXEMPT: [&str; 4] = ["src/api/times.rs", "src/auth/tokens.rs", "src/config/ice.rs", "src/http_client.rs"];
+/// one that another machine has written, and so does a pause that a server asks for. The server API and webhooks tell times to
+/// backends.
+const EXEMPT: [&str; 8] = [
+    "src/api/times.rs",
+    "src/auth/tokens.rs",
+    "src/config/ice.rs",
+    "src/http_client.rs",
+    "src/webhooks/delivery.rs",
+    "src/webhooks/event.rs",
+    "src/webhooks/outbox/tests.rs",
+    "src/webhooks/outbox.rs",
+];
 /// What reads the wall clock: its type, its epoch, and the times of files.
 const WALL_CLOCK: [&str; 5] = ["SystemTime", "UNIX_EPOCH", ".modified()", ".accessed()", ".created()"];
 
 /// The files that may read the monotonic clock or use a timer of the runtime, since they judge no client by it.
-const UNJUDGED: [(&str, &str); 32] = [
+const UNJUDGED: [(&str, &str); 34] = [
     ("api/ask.rs", "the time of other nodes"),
     ("api/batch.rs", "the time of a batch"),
     ("api/connection.rs", "connections of backends, which send a request again"),
@@ -41,14 +51,16 @@ const UNJUDGED: [(&str, &str); 32] = [
     ("http/idle_connections.rs", "the steps of a drain"),
     ("protocols/peerjs/stream.rs", "pauses between messages"),
     ("server/app.rs", "rate limits"),
-    ("server/endpoint.rs", "the interval of the sweep"),
-    ("server/node.rs", "the notice before a drain"),
+    ("server/endpoint.rs", "the interval of the sweep, and the wait for the link to other nodes"),
+    ("server/node.rs", "the notice before a drain, and what of its time is kept for webhooks"),
     ("server/turns.rs", "the ticks of the clock"),
     ("server/workers.rs", "pauses after a failure"),
     ("sessions/session.rs", "rate limits"),
     ("testing/client.rs", "the patience of a test"),
     ("transports/longpoll.rs", "a pause before a poll is answered"),
     ("transports/longpoll/handle.rs", "a rate limit, and the time limit of a poll, after which the client polls again"),
+    ("webhooks/delivery.rs", "the pauses between requests"),
+    ("webhooks/handle.rs", "the time limit of the last requests"),
 ];
 /// The part that judges other nodes and servers, and no client.
 const NODES: &str = "cluster";

@@ -74,6 +74,10 @@ pub(crate) fn start(config: &config::Log) -> io::Result<Logging> {
     // defaults that `log.level` can override for a module: actix_server repeats the addresses that are on stdout, and
     // actix_http may log the values of malformed headers
     builder.filter_module("actix_server", LevelFilter::Warn).filter_module("actix_http", LevelFilter::Error);
+    // requests to the operator's services: their headers hold signatures, and their failures have lines of their own
+    for module in ["ureq", "ureq_proto", "rustls_platform_verifier"] {
+        builder.filter_module(module, LevelFilter::Off);
+    }
     builder.parse_filters(&config.level).format_timestamp_millis();
     match config.format {
         // env_logger takes the queue for a pipe, and would write no colours to it

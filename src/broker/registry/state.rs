@@ -42,6 +42,7 @@ use crate::message::JoinId;
 use crate::metrics::families::Metrics;
 use crate::refusal::JoinRefusal;
 use crate::topic::Topic;
+use crate::webhooks::{RegistryHooks, Webhooks};
 
 /// The reason that a client receives when a topic has no room for it.
 const FULL: &str = "topic is full";
@@ -73,6 +74,8 @@ pub(super) struct State {
     presence: PresenceTracker,
     held: HeldSignals,
     passes: Passes,
+    /// What a backend is told, if it is told anything.
+    hooks: Option<RegistryHooks>,
     pending: Vec<Pending>,
 }
 
@@ -100,9 +103,15 @@ impl State {
             presence: PresenceTracker::new(adapter.node(), config.limits.registry_queue_bytes),
             held: HeldSignals::new(config.held_signals.clone()),
             passes: Passes::default(),
+            hooks: None,
             pending: Vec::new(),
             adapter,
         }
+    }
+
+    /// Reports what happens to the webhooks.
+    pub(super) fn report_to(&mut self, webhooks: Webhooks) {
+        self.hooks = Some(RegistryHooks::new(webhooks));
     }
 
     /// The steps that began to wait for the adapter since the last call.
@@ -198,6 +207,9 @@ impl State {
         if self.table.insert(&command.topic, command.member()) == 1 {
             self.watchers.changed_here(&command.topic, 0, true);
         }
+        if let Some(hooks) = &mut self.hooks {
+            hooks.joined(&command.topic, command.join);
+        }
         self.confirm(command);
     }
 
@@ -216,6 +228,9 @@ impl State {
         self.watchers.changed_here(topic, epoch, true);
         self.sync_interest(topic, was_interested);
         self.adapter.publish(from_ref(topic), Packet::Up(epoch));
+        if let Some(hooks) = &self.hooks {
+            hooks.peer_up(topic, &command.connection);
+        }
         self.confirm(command);
     }
 
@@ -232,12 +247,19 @@ impl State {
 
     /// Removes a member, and the name if the member owned it. Notifies the watchers if it was the last member.
     fn remove_member(&mut self, topic: &Topic, id: MemberId) {
-        let epoch = self.names.get(topic).filter(|owner| owner.id == id).map(|owner| owner.epoch);
+        let owner = self.names.get(topic).filter(|owner| owner.id == id);
+        if let (Some(hooks), Some(owner)) = (&self.hooks, owner) {
+            hooks.peer_down(topic, &owner.connection);
+        }
+        let epoch = owner.map(|owner| owner.epoch);
         if let Some(epoch) = epoch {
             self.adapter.release(topic, epoch);
             self.adapter.publish(from_ref(topic), Packet::Down(epoch));
         }
         let left = self.remove_from_tables(topic, id);
+        if let Some(hooks) = self.hooks.as_mut().filter(|_| epoch.is_none() && left.is_some()) {
+            hooks.left(topic, id.join);
+        }
         if epoch.is_some() || left == Some(0) {
             self.watchers.changed_here(topic, epoch.unwrap_or_default(), false);
         }

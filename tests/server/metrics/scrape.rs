@@ -8,7 +8,9 @@ use handclasp::{Channel, Endpoint, Mount, Node, Payload, Router, Topic};
 use prometheus_parse::{Scrape, Value};
 
 use super::{ABSENT, ALICE};
-use crate::common::{self, Client, config, get, node, node_with_engine, wait_until, wait_until_registry_empty};
+use crate::common::{
+    self, Client, WEBHOOKS, config, get, node, node_with_engine, wait_until, wait_until_registry_empty,
+};
 use crate::{check_generated, with_table};
 
 const ON: &str = "metrics.listen=127.0.0.1:0";
@@ -236,7 +238,7 @@ fn labels(text: &str, name: &str) -> String {
         }
     }
     let display = |(key, values): (&str, BTreeSet<&str>)| match key {
-        "code" | "reason" | "source" | "status" => {
+        "code" | "outcome" | "reason" | "source" | "status" | "type" => {
             format!("{key}: {}", values.into_iter().collect::<Vec<_>>().join(", "))
         }
         key => key.to_owned(),
@@ -246,7 +248,7 @@ fn labels(text: &str, name: &str) -> String {
 
 #[actix_web::test]
 async fn the_page_lists_every_metric() {
-    let node = node_with_engine(&[ON]);
+    let node = node_with_engine(&[&WEBHOOKS[..], &[ON]].concat());
     let expected = table(&get(node.metrics_address().unwrap(), "/metrics").await.1);
     check_generated("web/docs/metrics.md", |page| with_table(page, "metrics", &expected));
 }
@@ -257,7 +259,7 @@ async fn only_a_node_with_an_engine_has_metrics_of_the_cluster() {
     with_engine.pubsub().metrics().cluster.nodes.set(3);
     assert_eq!(sum(&scrape(&with_engine).await, "handclasp_cluster_nodes", &[]), 3.0);
     let series = series(&scrape(&alone).await);
-    assert!(!series.iter().any(|name| name.contains("cluster")), "{series:?}");
+    assert!(!series.iter().any(|name| name.contains("cluster") || name.contains("webhook")), "{series:?}");
 }
 
 #[actix_web::test]

@@ -135,6 +135,9 @@ impl State {
     fn evict(&mut self, name: &Topic) {
         let Some(Owner { id, connection, .. }) = self.names.get(name) else { return };
         let (id, connection) = (*id, connection.clone());
+        if let Some(hooks) = &self.hooks {
+            hooks.peer_taken(name, &connection);
+        }
         self.remove_from_tables(name, id);
         self.dismiss(name, id, &connection);
     }

@@ -32,6 +32,9 @@ impl State {
     /// A node is down: its presence entries are removed, and the watched names are looked up again.
     pub(in crate::broker::registry) fn node_down(&mut self, node: &str) {
         self.presence.node_down(node);
+        if let Some(hooks) = &self.hooks {
+            hooks.node_down(node);
+        }
         self.passes.watches.start();
     }
 
