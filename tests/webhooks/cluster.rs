@@ -1,0 +1,98 @@
+//! Several nodes: each tells of its own peers, a peer that moves is not gone, and the others tell of a dead node.
+
+use handclasp::Node;
+use serde_json::json;
+
+use crate::common::cluster::MemoryCluster;
+use crate::common::{Client, certified, config, wait_until};
+use crate::receiver::{Known, Receiver};
+
+fn node(cluster: &MemoryCluster, name: &str, receiver: &Receiver, sets: &[&str]) -> Node {
+    let of_receiver = receiver.sets();
+    let own = format!("cluster.node={}", name.split('-').next().unwrap());
+    let all: Vec<&str> =
+        of_receiver.iter().map(String::as_str).chain([own.as_str()]).chain(sets.iter().copied()).collect();
+    cluster.node(name, config(&all))
+}
+
+fn known(receiver: &Receiver) -> Known {
+    let mut known = Known::default();
+    receiver.requests().iter().for_each(|request| drop(known.accept(request)));
+    known
+}
+
+#[actix_web::test]
+async fn a_node_knows_the_others_and_tells_which_one_is_dead() {
+    let (cluster, receiver) = (MemoryCluster::default(), Receiver::start());
+    let nodes = ["a-1", "b-1"];
+    let mut running = Vec::new();
+    for name in nodes {
+        running.push(node(&cluster, name, &receiver, &[]));
+        wait_until("node_up", || async { receiver.requests().len() == running.len() }).await;
+    }
+    let first = |n: usize| receiver.requests()[n].json();
+    assert_eq!(
+        (&first(0)["node"], &first(0)["instance"], &first(0)["events"][0]["nodes"]),
+        (&json!("a"), &json!("a-1"), &json!([]))
+    );
+    assert_eq!(
+        (&first(1)["node"], &first(1)["instance"], &first(1)["events"][0]["nodes"]),
+        (&json!("b"), &json!("b-1"), &json!(["a-1"]))
+    );
+    let mut clients = Vec::new();
+    for node in &running {
+        let (id, secret) = certified();
+        let mut client = Client::new(node.address()).await;
+        client.join("1", &format!("peer:{id}"), &secret.to_string()).await;
+        client.join("2", "room:lobby", "{}").await;
+        clients.push(client);
+    }
+    wait_until("both know their peers", || async { known(&receiver).peers.len() == 2 }).await;
+    wait_until("a room on two nodes", || async { known(&receiver).rooms.values().any(|nodes| nodes.len() == 2) }).await;
+    cluster.remove_node("a-1");
+    receiver.wait_for_one("node_down a-1").await;
+    let known = known(&receiver);
+    assert_eq!(known.peers.values().collect::<Vec<_>>(), ["b-1"]);
+    assert_eq!(known.rooms.len(), 1, "the other member is on a living node");
+    for node in running {
+        node.stop().await;
+    }
+}
+
+/// Its first node looks it up at the end of the grace period.
+#[actix_web::test]
+async fn a_peer_that_moves_in_time_is_not_gone() {
+    for takes_over in [true, false] {
+        let (cluster, receiver) = (MemoryCluster::default(), Receiver::start());
+        let running = ["a-1", "b-1"].map(|name| node(&cluster, name, &receiver, &["webhooks.grace_period=300ms"]));
+        let (id, secret) = certified();
+        let (topic, secret) = (format!("peer:{id}"), secret.to_string());
+        let mut before = Client::new(running[0].address()).await;
+        before.join("1", &topic, &secret).await;
+        receiver.wait_for_one(&format!("peer_up {id}")).await;
+        if !takes_over {
+            drop(before);
+            wait_until("a free name", || async { !cluster.has_owner(&topic) }).await;
+        }
+        let mut moved = Client::new(running[1].address()).await;
+        moved.join("1", &topic, &secret).await;
+        // another peer leaves after it, and is told after it would be
+        let (other, other_secret) = certified();
+        let mut leaving = Client::new(running[0].address()).await;
+        leaving.join("1", &format!("peer:{other}"), &other_secret.to_string()).await;
+        drop(leaving);
+        receiver.wait_for_one(&format!("peer_down {other} gone")).await;
+        let downs: Vec<String> = receiver.short().into_iter().filter(|event| event.starts_with("peer_down")).collect();
+        assert_eq!(downs, [format!("peer_down {other} gone")], "takeover: {takes_over}");
+        let known = known(&receiver);
+        assert_eq!(
+            known.peers.into_iter().map(|((_, id), node)| (id, node)).collect::<Vec<_>>(),
+            [(id.clone(), "b-1".to_owned())]
+        );
+        drop(moved);
+        receiver.wait_for_one(&format!("peer_down {id} gone")).await;
+        for node in running {
+            node.stop().await;
+        }
+    }
+}
