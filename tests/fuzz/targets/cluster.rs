@@ -77,15 +77,19 @@ fn size(message: &Message) -> usize {
         Message::GiveUp { name, proof, .. } => topic_size(name) + proof.map_or(0, |proof| proof.len()),
         Message::Revoke { name, .. } => topic_size(name),
         Message::Probe { topic, .. } | Message::Heard { topic, .. } => topic_size(topic),
-        Message::Question { question: Question::Presence(topic) | Question::Owns(topic), .. } => topic_size(topic),
+        Message::Question {
+            question: Question::Presence(topic) | Question::Owns(topic) | Question::Peer(topic) | Question::Topic(topic),
+            ..
+        } => topic_size(topic),
+        Message::Question { question: Question::Topics(query), .. } => query.prefix.len() + query.after.len(),
         Message::Question { question: Question::PresenceVersions(topics), .. } => topics.iter().map(topic_size).sum(),
         Message::Answer { answer: Answer::PresenceVersions(versions), .. } => versions.len(),
         Message::Answer { answer: Answer::Presence(list), .. } => {
             list.iter().map(|(key, metas)| key.len() + metas.iter().map(Payload::len).sum::<usize>()).sum()
         }
         Message::Verdict { .. } | Message::GivenUp { .. } => 0,
-        Message::Question { question: Question::Census | Question::ComparePresence, .. } => 0,
-        Message::Answer { answer: Answer::Census(_) | Answer::ComparesPresence | Answer::Owns(_), .. } => 0,
+        // the others have no texts, or short ones
+        Message::Question { .. } | Message::Answer { .. } => 0,
     }
 }
 
