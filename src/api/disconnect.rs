@@ -14,6 +14,9 @@ use crate::broker::Clients;
 use crate::broker::adapter::{self, NodeId, Question};
 use crate::json::present;
 
+/// The maximum length of a subject, in bytes.
+const MAX_SUBJECT: usize = 128;
+
 /// The body of the request: one of the handles, and how.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,8 +99,8 @@ impl Disconnect {
             return Ok(Clients::Connection { node, number });
         }
         match self.subject.map(CompactString::from) {
-            Some(subject) if !subject.is_empty() => Ok(Clients::Subject(subject)),
-            _ => Err(ApiError::invalid("empty subject")),
+            Some(subject) if (1..=MAX_SUBJECT).contains(&subject.len()) => Ok(Clients::Subject(subject)),
+            _ => Err(ApiError::invalid("a subject has 1 to 128 bytes")),
         }
     }
 }

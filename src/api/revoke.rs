@@ -18,6 +18,9 @@ use crate::json::present;
 /// The maximum length of a subject and of a token's id, in bytes.
 const MAX_TEXT: usize = 128;
 
+/// The last second of the year 9999, since 1970.
+const LATEST: f64 = 253_402_300_799.0;
+
 /// The body of the request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,7 +30,7 @@ pub(super) struct Revoke {
     #[serde(default, deserialize_with = "present")]
     token_id: Option<String>,
     #[serde(default, deserialize_with = "present")]
-    before: Option<u64>,
+    before: Option<f64>,
 }
 
 /// `POST /v1/revoke`.
@@ -67,7 +70,13 @@ impl Revoke {
         if !(1..=MAX_TEXT).contains(&text.len()) {
             return Err(ApiError::invalid("a subject or a token's id has 1 to 128 bytes"));
         }
-        Ok(Revocation { tokens: tokens(text), before: self.before.unwrap_or(at + 1), at })
+        let before = match self.before {
+            None => at + 1,
+            // a whole number may be written as `1.0`
+            Some(before) if before.fract() == 0.0 && (0.0..=LATEST).contains(&before) => before as u64,
+            Some(_) => return Err(ApiError::invalid("before is not a whole number of seconds until the year 9999")),
+        };
+        Ok(Revocation { tokens: tokens(text), before, at })
     }
 }
 

@@ -211,7 +211,7 @@ async fn a_disconnect_names_one_handle() {
         (json!({ "peer": "anna" }), 422, "invalid peer id"),
         (json!({ "connection": "1" }), 422, "invalid connection"),
         (json!({ "connection": "c+1" }), 422, "invalid connection"),
-        (json!({ "subject": "" }), 422, "empty subject"),
+        (json!({ "subject": "" }), 422, "a subject has 1 to 128 bytes"),
         (json!({ "topic": "" }), 422, "invalid topic"),
     ] {
         let response = send(&node, "POST", "/v1/disconnect", ALL, &body.to_string()).await;
@@ -265,6 +265,10 @@ async fn a_subject_is_disconnected_and_revoked() {
         (json!({ "subject": "a", "token_id": "b" }), 400),
         (json!({ "subject": "" }), 422),
         (json!({ "token_id": "x".repeat(129) }), 422),
+        (json!({ "subject": "a", "before": -1 }), 422),
+        (json!({ "subject": "a", "before": 1.5 }), 422),
+        (json!({ "subject": "a", "before": 1e12 }), 422),
+        (json!({ "subject": "a", "before": 1.0 }), 200),
     ] {
         assert_eq!(send(&node, "POST", "/v1/revoke", ALL, &body.to_string()).await.status, status, "{body}");
     }

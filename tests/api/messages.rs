@@ -238,6 +238,8 @@ async fn a_request_goes_on_when_its_client_has_gone() {
     let mut stream = tokio::net::TcpStream::connect(node.api_address().unwrap()).await.unwrap();
     stream.write_all(text.as_bytes()).await.unwrap();
     client.receive_until(r#""e",0]"#).await;
+    // it resets the connection instead of ending it
+    socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
     drop(stream);
     client.receive_until(r#""e",999]"#).await;
     node.stop().await;
