@@ -178,10 +178,13 @@ test("a unix socket needs no key", async (t) => {
 
 before(() => access(PYTHON).catch(() => assert.fail(`no Python at ${PYTHON}: \`make python\` installs it with the tools`)));
 
-/** Runs a tool of the Python environment. Its output is in the error if it fails. */
-const python = (...words) => promisify(execFile)(PYTHON, ["-m", ...words], { timeout: 120_000 }).catch((error) => {
-  assert.fail(`${error.message}\n${error.stdout}\n${error.stderr}`);
-});
+/** Runs a tool of the Python environment in a folder that is removed. Its output is in the error if it fails. */
+async function python(...words) {
+  const cwd = await mkdtemp(join(tmpdir(), "handclasp-api-"));
+  await promisify(execFile)(PYTHON, ["-m", ...words], { cwd, timeout: 120_000 })
+    .catch((error) => assert.fail(`${error.message}\n${error.stdout}\n${error.stderr}`))
+    .finally(() => rm(cwd, { recursive: true }));
+}
 
 test("openapi.json is OpenAPI 3.1", () => python("openapi_spec_validator", OPENAPI));
 
