@@ -23,6 +23,7 @@ mod node_death;
 mod peer;
 mod proxy;
 mod traffic;
+mod webhooks;
 
 use std::time::Duration;
 

@@ -14,6 +14,7 @@ pub mod memory_engine;
 pub mod nats;
 pub mod phoenix;
 pub mod process;
+pub mod receiver;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod rng;

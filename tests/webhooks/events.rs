@@ -1,9 +1,12 @@
 //! What is told of each protocol, in which words, and what is not told.
 
 use handclasp::{Endpoint, Node};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 
 use crate::common::{Client, config, id, wait_until_empty};
 use crate::receiver::{Receiver, assert_pairs};
+
+const TOKEN_SECRET: &str = "a secret of tokens, of at least 32 bytes";
 
 pub fn node(receiver: &Receiver, sets: &[&str]) -> Node {
     let of_receiver = receiver.sets();
@@ -142,4 +145,30 @@ async fn a_subscription_of_the_server_does_not_occupy_a_room() {
     wait_until_empty(&node).await;
     node.stop().await;
     assert_eq!(receiver.events().len(), 3);
+}
+
+/// A client with the token of a subject, which owns the peer with number 1.
+async fn peer_of(node: &Node, subject: &str) -> Client {
+    let exp = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() + 600;
+    let claims = serde_json::json!({ "sub": subject, "aud": "handclasp", "exp": exp, "handclasp": { "peers": ["*"] } });
+    let key = EncodingKey::from_secret(TOKEN_SECRET.as_bytes());
+    let token = encode(&Header::new(Algorithm::HS256), &claims, &key.unwrap()).unwrap();
+    let mut client = Client::open(node.address(), &format!("/socket/websocket?vsn=2.0.0&token={token}"), &[]).await;
+    client.join("1", &format!("peer:{}", id(1)), "{}").await;
+    client
+}
+
+/// The receiver knows the peer by the subject of the client before it.
+#[actix_web::test]
+async fn another_subject_is_another_peer_even_within_the_grace_period() {
+    let receiver = Receiver::start();
+    let secret = format!("auth.secrets={TOKEN_SECRET}");
+    let node = node(&receiver, &["webhooks.grace_period=5m", "auth.mode=required", &secret]);
+    for subject in ["ann", "ann", "bob"] {
+        drop(peer_of(&node, subject).await);
+        wait_until_empty(&node).await;
+    }
+    let (ann, bob) = (format!("peer_up {} ann", id(1)), format!("peer_up {} bob", id(1)));
+    receiver.wait_for(&["node_up", &ann, &format!("peer_down {} gone", id(1)), &bob]).await;
+    node.stop().await;
 }

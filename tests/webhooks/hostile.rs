@@ -58,7 +58,7 @@ async fn failed_requests_are_sent_again_until_they_succeed() {
         Answer::Drip,
         Answer::Reset,
         Answer::Endless(500),
-        Answer::LoseAnswer,
+        Answer::Lose,
         Answer::Status(301),
         Answer::Status(404),
         Answer::Status(503),

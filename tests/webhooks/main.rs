@@ -10,4 +10,5 @@ mod hostile;
 mod model;
 mod pairs;
 mod process;
-mod receiver;
+
+use common::receiver;

@@ -137,7 +137,7 @@ fn with_mishaps(receiver: &Receiver, seed: u64) {
         match rng.below(8) {
             _ if left == 0 => Answer::Status(200),
             0 => Answer::Status(500),
-            1 => Answer::LoseAnswer,
+            1 => Answer::Lose,
             2 => Answer::Hang,
             _ => Answer::Status(200),
         }

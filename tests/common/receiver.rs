@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::common::wait_until;
+use super::wait_until;
 
 /// A secret of the tests: `whsec_` and the base64 of 32 bytes.
 pub const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -28,7 +28,7 @@ pub enum Answer {
     /// Closes the connection with a reset.
     Reset,
     /// Records the request, but answers 500, as a proxy does that has lost the answer.
-    LoseAnswer,
+    Lose,
 }
 
 /// One request.
@@ -126,8 +126,7 @@ impl Receiver {
         while let Some(request) = read(&mut reader) {
             let answer = (self.script.lock().unwrap_or_else(PoisonError::into_inner))();
             self.tried.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
-            let is_accepted =
-                matches!(answer, Answer::Status(200..300) | Answer::Endless(200..300) | Answer::LoseAnswer);
+            let is_accepted = matches!(answer, Answer::Status(200..300) | Answer::Endless(200..300) | Answer::Lose);
             if is_accepted {
                 self.accepted.lock().unwrap_or_else(PoisonError::into_inner).push(request);
             }
@@ -163,7 +162,7 @@ fn respond(mut stream: &TcpStream, answer: Answer) -> bool {
             stream.write_all(head.replace("{}", if status == 204 { "" } else { "{}" }).as_bytes()).is_ok()
                 && status != 204
         }
-        Answer::LoseAnswer => respond(stream, Answer::Status(500)),
+        Answer::Lose => respond(stream, Answer::Status(500)),
         Answer::Endless(status) => {
             let _ = stream.write_all(format!("HTTP/1.1 {status} X\r\nContent-Length: 1073741824\r\n\r\n").as_bytes());
             while stream.write_all(&[0; 65_536]).is_ok() {}

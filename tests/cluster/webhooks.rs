@@ -1,0 +1,41 @@
+//! Webhooks of several nodes: a peer that moves in time is not gone, and the other nodes tell that one is dead.
+
+use crate::common::receiver::{Known, Receiver};
+use crate::engine::{Engine, on_both};
+use crate::node::start;
+use crate::peer::{Peer, certified};
+use crate::wait_until;
+
+#[actix_web::test]
+async fn a_backend_knows_who_has_moved_and_who_died_with_a_node() {
+    on_both(move_and_kill).await;
+}
+
+async fn move_and_kill(engine: Engine) {
+    let receiver = Receiver::start();
+    let sets = receiver.sets();
+    let sets: Vec<&str> = sets.iter().map(String::as_str).chain(["webhooks.grace_period=500ms"]).collect();
+    let [here, mut there] = start(&engine, &sets).await;
+    let (moving, secret) = certified();
+    let before = Peer::try_join(there.address(), &moving, secret.clone()).await.unwrap_or_else(|why| panic!("{why}"));
+    receiver.wait_for_one(&format!("peer_up {moving}")).await;
+    drop(before);
+    let _moved = Peer::try_join(here.address(), &moving, secret).await.unwrap_or_else(|why| panic!("{why}"));
+    let staying = Peer::new(there.address()).await;
+    let leaving = Peer::new(there.address()).await;
+    let left = leaving.id.clone();
+    drop(leaving);
+    // its grace period ends after that of the peer that has moved
+    wait_until("a peer is gone", || async { receiver.short().contains(&format!("peer_down {left} gone")) }).await;
+    let known = || {
+        let mut known = Known::default();
+        receiver.requests().iter().for_each(|request| drop(known.accept(request)));
+        known.peers.into_keys().map(|(_, id)| id).collect::<Vec<_>>()
+    };
+    assert!(!receiver.short().iter().any(|event| event.starts_with(&format!("peer_down {moving}"))));
+    wait_until("both peers", || async { known().len() == 2 }).await;
+    there.process.signal("KILL");
+    there.process.exit_code().await;
+    wait_until("node_down", || async { receiver.short().iter().any(|event| event.starts_with("node_down ")) }).await;
+    assert_eq!(known(), [moving], "{} is gone with its node", staying.id);
+}
