@@ -59,6 +59,8 @@ reasons! {
     TOKEN_NOT_YET_VALID = "token_not_yet_valid", 1008, "token not yet valid", false;
     /// The client's token was revoked.
     TOKEN_REVOKED = "token_revoked", 1008, "token revoked", false;
+    /// The client has sent several tokens that were refused.
+    TOKENS_REFUSED = "tokens_refused", 1008, "too many refused tokens", false;
     /// The client has sent a token that grants something else than the one before it. It has to connect with it.
     GRANTS_CHANGED = "grants_changed", 1001, "other grants: connect again", true;
     /// A frame or message was larger than `limits.message_bytes`.

@@ -27,11 +27,14 @@ pub const DISCONNECT: &str = "disconnect";
 pub(crate) const PRESENCE_STATE: Event = Event::const_new("presence_state");
 pub(crate) const PRESENCE_DIFF: Event = Event::const_new("presence_diff");
 
+/// The event by which a client refreshes its token. It is for the server alone, also where tokens are not checked.
+pub(crate) const ACCESS_TOKEN: &str = "access_token";
+
 /// Whether an event's name is reserved for the server, so that clients may not send it to other clients.
 #[must_use]
 pub fn is_reserved(event: &str) -> bool {
     const PREFIXES: [&str; 2] = ["phx_", "presence_"];
-    const NAMES: [&str; 5] = ["peer_connect", "error_connect", "peer_up", "peer_down", "registered"];
+    const NAMES: [&str; 6] = [ACCESS_TOKEN, "peer_connect", "error_connect", "peer_up", "peer_down", "registered"];
     PREFIXES.iter().any(|p| event.starts_with(p)) || NAMES.contains(&event)
 }
 

@@ -1,6 +1,7 @@
 //! `POST /v1/revoke`: revokes tokens on all nodes, and disconnects the clients that have one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use serde::Deserialize;
@@ -52,16 +53,16 @@ impl Revoke {
         if api.node.tokens.is_none() {
             return Err(ApiError::invalid("auth.mode is off"));
         }
-        let revocation = self.revocation()?;
+        let revocation = self.revocation(api.node.config.auth.leeway)?;
         let answers = ask_all(api, Question::Revoke(revocation)).await?;
         let disconnected = Disconnected::of(all_revoked(answers)?);
         log::info!("{key} of the API has revoked tokens");
         Ok(disconnected)
     }
 
-    /// Without `before`, all tokens that were signed until now: `iat` is in whole seconds, and one that was signed in this
-    /// second is meant, too.
-    fn revocation(self) -> Result<Revocation, ApiError> {
+    /// Without `before`, all tokens that were signed until now, by a clock that is ahead by `auth.leeway` at most: `iat` is in
+    /// whole seconds, and one that was signed in this second is meant, too. Later tokens cannot be revoked.
+    fn revocation(self, leeway: Duration) -> Result<Revocation, ApiError> {
         let at = unix_seconds();
         let (text, tokens): (_, fn(String) -> RevokedTokens) = match (self.subject, self.token_id) {
             (Some(subject), _) => (subject, RevokedTokens::Subject),
@@ -70,10 +71,11 @@ impl Revoke {
         if !(1..=MAX_TEXT).contains(&text.len()) {
             return Err(ApiError::invalid("a subject or a token's id has 1 to 128 bytes"));
         }
+        let latest = at + leeway.as_secs() + 1;
         let before = match self.before {
-            None => at + 1,
-            // a whole number may be written as `1.0`
-            Some(before) if before.fract() == 0.0 && (0.0..=LATEST).contains(&before) => before as u64,
+            None => latest,
+            // a whole number may be written as `1.0`; one in milliseconds must not refuse a subject for ever
+            Some(before) if before.fract() == 0.0 && (0.0..=LATEST).contains(&before) => (before as u64).min(latest),
             Some(_) => return Err(ApiError::invalid("before is not a whole number of seconds until the year 9999")),
         };
         Ok(Revocation { tokens: tokens(text), before, at })

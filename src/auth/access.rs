@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::claims::Claims;
 use super::grants::Grants;
 use super::revocations::{Revocations, TokenIdentity};
-use super::subjects::{Owner, SubjectSlot};
+use super::subjects::Owner;
 
 /// The accepted token of a client: its subject, its [`Grants`], and when it expires. A mount that
 /// [checks tokens](crate::Mount::check_tokens) puts it into the [assigns](crate::channels::Assigns) of the socket, where
@@ -27,18 +27,18 @@ struct Inner {
     issued_at: u64,
     grants: Grants,
     revocations: Arc<Revocations>,
-    /// Counts a socket of the subject. A connection keeps it from one token to the next.
-    slot: Option<Arc<SubjectSlot>>,
     /// When the token expires, without leeway.
     expires: Instant,
     /// When the client is disconnected.
     ends: Instant,
+    /// Its `exp`, in seconds since 1970.
+    exp: u64,
 }
 
 impl Access {
     /// The access of a token that was checked at `now`. A session lasts no longer than `max_session`.
     pub(super) fn new(claims: Claims, max_session: Duration, revocations: Arc<Revocations>, now: Instant) -> Self {
-        let Claims { subject, issuer, id, issued_at, time_left, time_until_end, grants } = claims;
+        let Claims { subject, issuer, id, issued_at, exp, time_left, time_until_end, grants } = claims;
         Self(Arc::new(Inner {
             owner: owner(&issuer.unwrap_or_default(), &subject),
             subject,
@@ -46,9 +46,9 @@ impl Access {
             issued_at,
             grants,
             revocations,
-            slot: None,
             expires: now + time_left.min(max_session),
             ends: now + time_until_end.min(max_session),
+            exp,
         }))
     }
 
@@ -80,21 +80,30 @@ impl Access {
         &self.0.grants
     }
 
+    /// The access of a connection that had `known` before. A token that is not valid for longer, such as the same one again,
+    /// does not begin another `auth.max_session`.
+    pub(super) fn after(self, known: &Self) -> Self {
+        if self.0.exp > known.0.exp || self.0.ends <= known.0.ends {
+            return self;
+        }
+        let Inner { subject, owner, id, issued_at, grants, revocations, expires: _, ends: _, exp } = &*self.0;
+        Self(Arc::new(Inner {
+            subject: subject.clone(),
+            owner: *owner,
+            id: id.clone(),
+            issued_at: *issued_at,
+            grants: grants.clone(),
+            revocations: revocations.clone(),
+            expires: known.0.expires,
+            ends: known.0.ends,
+            exp: *exp,
+        }))
+    }
+
     /// Whether the token was revoked.
     pub(crate) fn is_revoked(&self) -> bool {
         let Inner { subject, id, issued_at, revocations, .. } = &*self.0;
         revocations.cover(TokenIdentity { subject, id: id.as_deref(), issued_at: *issued_at })
-    }
-
-    /// The same access of a client whose socket counts.
-    pub(super) fn with_slot(mut self, slot: Arc<SubjectSlot>) -> Self {
-        let inner = Arc::get_mut(&mut self.0).expect("an access is not shared before its client is admitted");
-        inner.slot = Some(slot);
-        self
-    }
-
-    pub(super) fn slot(&self) -> Option<&Arc<SubjectSlot>> {
-        self.0.slot.as_ref()
     }
 
     /// How long the credentials of TURN servers may be valid: as long as the token at most, and not at all without the

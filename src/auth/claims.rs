@@ -64,6 +64,8 @@ pub(super) struct Claims {
     pub(super) id: Option<String>,
     /// Its `iat`, or 0.
     pub(super) issued_at: u64,
+    /// Its `exp`.
+    pub(super) exp: u64,
     /// The time until `exp`, at the time of the check. Zero within the leeway after it.
     pub(super) time_left: Duration,
     /// The time until the leeway after `exp` is over.
@@ -106,7 +108,16 @@ impl Claims {
         }
         let (time_left, time_until_end) = (exp.saturating_sub(now), end.saturating_sub(now));
         let issued_at = raw.iat.unwrap_or_default();
-        Ok(Self { subject: raw.sub, issuer: raw.iss, id: raw.jti, issued_at, time_left, time_until_end, grants })
+        Ok(Self {
+            subject: raw.sub,
+            issuer: raw.iss,
+            id: raw.jti,
+            issued_at,
+            exp: raw.exp,
+            time_left,
+            time_until_end,
+            grants,
+        })
     }
 }
 

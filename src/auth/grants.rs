@@ -50,13 +50,16 @@ enum Names {
 
 impl Names {
     fn new(patterns: Option<Vec<String>>) -> Result<Self, &'static str> {
-        let patterns = patterns.unwrap_or_default();
+        let mut patterns = patterns.unwrap_or_default();
         if patterns.len() > MAX_PATTERNS {
             return Err("a grant lists more than 64 patterns");
         }
         if patterns.iter().any(|pattern| pattern.len() > MAX_PATTERN) {
             return Err("a pattern has more than 255 bytes");
         }
+        // the same names in another order are the same grant
+        patterns.sort_unstable();
+        patterns.dedup();
         match patterns.iter().any(|pattern| pattern == "*") {
             true => Ok(Self::All),
             false => Ok(Self::Listed(patterns.iter().map(|pattern| Pattern::new(pattern)).collect())),

@@ -57,6 +57,11 @@ impl Keys {
         Ok(())
     }
 
+    /// Whether there are none, because the set at the URL could not be read yet.
+    pub(super) fn are_none(&self) -> bool {
+        self.fixed.is_empty() && self.at_url.as_ref().is_none_or(|at_url| at_url.keys().is_empty())
+    }
+
     pub(super) fn at_url(&self) -> Option<&KeysUrl> {
         self.at_url.as_ref()
     }

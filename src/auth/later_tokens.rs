@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::access::Access;
+use super::subjects::SubjectSlot;
 use super::tokens::Tokens;
 use crate::refusal::{NOT_ALLOWED, TokenRefusal};
 
@@ -45,8 +46,8 @@ impl LaterTokens {
         self.joins != JoinTokens::Ignored
     }
 
-    /// Checks a join with this token, of a client that has the access `known`. Returns the access that it has gained. A
-    /// connection belongs to one subject, and keeps the access that it had first.
+    /// Checks a join with this token, of a client that has the access `known`. Returns the access that it has gained, and
+    /// the place of its socket. A connection belongs to one subject, and keeps the access that it had first.
     ///
     /// # Errors
     /// The reason for which the join is refused.
@@ -54,7 +55,7 @@ impl LaterTokens {
         &self,
         token: Option<&str>,
         known: Option<&Access>,
-    ) -> Result<Option<Access>, &'static str> {
+    ) -> Result<Option<(Access, SubjectSlot)>, &'static str> {
         let Some(token) = token else {
             return match self.joins {
                 JoinTokens::Required(refusal) if known.is_none() => Err(refusal.text()),
@@ -80,10 +81,7 @@ impl LaterTokens {
             None => Ok(Refreshed::Changed(access)),
             Some(known) if known.owner() != access.owner() => Err(NOT_ALLOWED),
             Some(known) if known.grants() != access.grants() => Ok(Refreshed::Changed(access)),
-            Some(known) => Ok(Refreshed::Renewed(match known.slot() {
-                Some(slot) => access.with_slot(slot.clone()),
-                None => access,
-            })),
+            Some(known) => Ok(Refreshed::Renewed(access.after(known))),
         }
     }
 

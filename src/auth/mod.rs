@@ -23,5 +23,6 @@ pub use access::Access;
 pub use error::{InvalidAuth, TokenError};
 pub use grants::{GrantLists, Grants};
 pub(crate) use later_tokens::{JoinTokens, LaterTokens, Refreshed};
-pub use revocation::{Revocation, RevokedTokens};
+pub use revocation::{Revocation, RevocationsPage, RevokedTokens};
+pub(crate) use subjects::SubjectSlot;
 pub use tokens::{TokenRequest, Tokens};

@@ -3,13 +3,23 @@
 use serde::{Deserialize, Serialize};
 
 /// Which tokens are revoked.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevokedTokens {
     /// All of a subject: their `sub`.
     Subject(String),
     /// One: its `jti`.
     TokenId(String),
+}
+
+impl RevokedTokens {
+    /// The subject or the id.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Subject(text) | Self::TokenId(text) => text,
+        }
+    }
 }
 
 /// The revocation of tokens.
@@ -22,4 +32,13 @@ pub struct Revocation {
     pub before: u64,
     /// When they were revoked, in seconds since 1970.
     pub at: u64,
+}
+
+/// A part of a node's revocations, in the order of their [`RevokedTokens`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RevocationsPage {
+    /// The revocations.
+    pub revocations: Vec<Revocation>,
+    /// Whether there are no further ones.
+    pub is_last: bool,
 }

@@ -3,17 +3,20 @@
 //! A revocation is kept for `auth.max_session` at least, and forgotten later only to make room. So a revocation lasts for
 //! as long as its tokens are valid, if these are signed for no longer than `auth.max_session`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::revocation::{Revocation, RevokedTokens};
-use super::revocations_file::RevocationsFile;
+use super::revocation::{Revocation, RevocationsPage, RevokedTokens};
+use super::revocations_file::{self, RevocationsFile};
 
 /// The maximum number of revocations.
 const MOST: usize = 100_000;
+/// The maximum number of revocations of one page.
+const PAGE: usize = 1_000;
 
 /// Why tokens cannot be revoked.
 #[derive(Debug)]
@@ -46,14 +49,12 @@ pub(super) struct TokenIdentity<'a> {
 pub(crate) struct Revocations {
     keep: Duration,
     most: usize,
-    state: Mutex<State>,
+    by_tokens: Mutex<ByTokens>,
+    /// Locked for longer than the others, and before them: no check of a token waits for the disk.
+    file: Mutex<Option<RevocationsFile>>,
 }
 
-#[derive(Default)]
-struct State {
-    by_tokens: HashMap<RevokedTokens, Times>,
-    file: Option<RevocationsFile>,
-}
+type ByTokens = BTreeMap<RevokedTokens, Times>;
 
 /// The times of a [`Revocation`].
 #[derive(Clone, Copy)]
@@ -65,7 +66,7 @@ struct Times {
 impl Revocations {
     /// No revocations. Each is kept for `keep` at least.
     pub(super) fn new(keep: Duration) -> Self {
-        Self { keep, most: MOST, state: Mutex::default() }
+        Self { keep, most: MOST, by_tokens: Mutex::default(), file: Mutex::default() }
     }
 
     /// Reads the revocations in the file, and keeps later ones there. A missing file is created.
@@ -73,82 +74,122 @@ impl Revocations {
     /// # Errors
     /// What is wrong with the file.
     pub(super) fn open_file(&self, path: PathBuf) -> Result<(), String> {
-        let (mut file, revocations) = RevocationsFile::open(path, self.most)?;
-        let mut state = self.lock();
-        for Revocation { tokens, before, at } in revocations {
-            merge(&mut state.by_tokens, tokens, Times { before, at });
-        }
-        file.rewrite(&state.all()).map_err(|error| error.to_string())?;
-        state.file = Some(file);
+        let mut file = RevocationsFile::open(path)?;
+        self.merge_all(file.read(self.most)?);
+        file.rewrite(&self.all()).map_err(|error| error.to_string())?;
+        *self.lock_file() = Some(file);
         Ok(())
     }
 
-    /// Revokes tokens. What an earlier revocation of the same tokens covers stays revoked.
+    /// Reads the revocations in the file, and leaves the file as it is.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub(super) fn read_file(&self, path: &Path) -> Result<(), String> {
+        self.merge_all(revocations_file::read(path, self.most)?);
+        Ok(())
+    }
+
+    fn merge_all(&self, revocations: Vec<Revocation>) {
+        let mut by_tokens = self.lock();
+        for Revocation { tokens, before, at } in revocations {
+            merge(&mut by_tokens, tokens, Times { before, at });
+        }
+    }
+
+    /// Revokes tokens. What an earlier revocation of the same tokens covers stays revoked. Returns whether any of the
+    /// revocations is new. It may wait for the disk.
     ///
     /// # Errors
     /// When there is no room, or the file cannot be written.
-    pub(crate) fn add(&self, revocation: &Revocation) -> Result<(), RevokeError> {
-        let mut state = self.lock();
-        let is_new = !state.by_tokens.contains_key(&revocation.tokens);
-        if is_new && state.by_tokens.len() >= self.most {
-            let keep = self.keep.as_secs();
-            state.by_tokens.retain(|_, times| times.at.saturating_add(keep) > revocation.at);
-            if state.by_tokens.len() >= self.most {
-                return Err(RevokeError::TooMany);
-            }
+    pub(crate) fn add(&self, revocations: &[Revocation]) -> Result<bool, RevokeError> {
+        let mut file = self.lock_file();
+        let (new, has_room) = self.add_new(revocations);
+        if let Some(file) = &mut *file
+            && (!new.is_empty() || file.is_damaged())
+        {
+            let is_rewritten = file.is_damaged() || file.is_too_long(self.lock().len());
+            let written = if is_rewritten { file.rewrite(&self.all()) } else { file.append(&new) };
+            written.map_err(RevokeError::File)?;
         }
-        let Revocation { tokens, before, at } = revocation.clone();
-        merge(&mut state.by_tokens, tokens, Times { before, at });
-        state.write(revocation).map_err(RevokeError::File)
+        has_room.map(|()| !new.is_empty())
+    }
+
+    /// Adds revocations that are not known, as long as there is room. Returns them.
+    fn add_new<'a>(&self, revocations: &'a [Revocation]) -> (Vec<&'a Revocation>, Result<(), RevokeError>) {
+        let (mut by_tokens, mut new) = (self.lock(), Vec::new());
+        for revocation in revocations.iter().filter(|revocation| !covers(&by_tokens, revocation)).collect::<Vec<_>>() {
+            if let Err(error) = self.make_room(&mut by_tokens, revocation) {
+                return (new, Err(error));
+            }
+            let Revocation { tokens, before, at } = revocation.clone();
+            merge(&mut by_tokens, tokens, Times { before, at });
+            new.push(revocation);
+        }
+        (new, Ok(()))
+    }
+
+    /// Forgets old revocations if there is no room for another.
+    fn make_room(&self, by_tokens: &mut ByTokens, revocation: &Revocation) -> Result<(), RevokeError> {
+        if by_tokens.len() < self.most || by_tokens.contains_key(&revocation.tokens) {
+            return Ok(());
+        }
+        let keep = self.keep.as_secs();
+        by_tokens.retain(|_, times| times.at.saturating_add(keep) > revocation.at);
+        if by_tokens.len() < self.most { Ok(()) } else { Err(RevokeError::TooMany) }
+    }
+
+    /// The first revocations behind `after`.
+    pub(crate) fn page(&self, after: Option<RevokedTokens>) -> RevocationsPage {
+        let by_tokens = self.lock();
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = by_tokens.range((start, Bound::Unbounded));
+        let revocations = rest.by_ref().take(PAGE).map(revocation).collect();
+        RevocationsPage { revocations, is_last: rest.next().is_none() }
+    }
+
+    fn all(&self) -> Vec<Revocation> {
+        self.lock().iter().map(revocation).collect()
     }
 
     /// Whether a token is revoked.
     pub(super) fn cover(&self, token: TokenIdentity<'_>) -> bool {
-        let state = self.lock();
-        if state.by_tokens.is_empty() {
+        let by_tokens = self.lock();
+        if by_tokens.is_empty() {
             return false;
         }
-        let covers =
-            |tokens: RevokedTokens| state.by_tokens.get(&tokens).is_some_and(|times| token.issued_at < times.before);
+        let covers = |tokens: RevokedTokens| by_tokens.get(&tokens).is_some_and(|times| token.issued_at < times.before);
         covers(RevokedTokens::Subject(token.subject.to_owned()))
             || token.id.is_some_and(|id| covers(RevokedTokens::TokenId(id.to_owned())))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, ByTokens> {
+        self.by_tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_file(&self) -> MutexGuard<'_, Option<RevocationsFile>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn all(&self) -> Vec<Revocation> {
-        let revocation = |(tokens, times): (&RevokedTokens, &Times)| Revocation {
-            tokens: tokens.clone(),
-            before: times.before,
-            at: times.at,
-        };
-        self.by_tokens.iter().map(revocation).collect()
-    }
-
-    /// Writes a revocation to the file. A file that has become much longer than needed is written anew.
-    fn write(&mut self, revocation: &Revocation) -> std::io::Result<()> {
-        let Some(mut file) = self.file.take() else { return Ok(()) };
-        let written = match file.is_too_long(self.by_tokens.len()) {
-            true => file.rewrite(&self.all()),
-            false => file.append(revocation),
-        };
-        self.file = Some(file);
-        written
-    }
+/// Whether an equal or later revocation of the same tokens is known.
+fn covers(by_tokens: &ByTokens, revocation: &Revocation) -> bool {
+    let known = by_tokens.get(&revocation.tokens);
+    known.is_some_and(|times| times.before >= revocation.before && times.at >= revocation.at)
 }
 
-fn merge(by_tokens: &mut HashMap<RevokedTokens, Times>, tokens: RevokedTokens, Times { before, at }: Times) {
+fn revocation((tokens, times): (&RevokedTokens, &Times)) -> Revocation {
+    Revocation { tokens: tokens.clone(), before: times.before, at: times.at }
+}
+
+fn merge(by_tokens: &mut ByTokens, tokens: RevokedTokens, Times { before, at }: Times) {
     let times = by_tokens.entry(tokens).or_insert(Times { before, at });
     *times = Times { before: times.before.max(before), at: times.at.max(at) };
 }
 
 impl fmt::Debug for Revocations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Revocations").field("count", &self.lock().by_tokens.len()).finish_non_exhaustive()
+        f.debug_struct("Revocations").field("count", &self.lock().len()).finish_non_exhaustive()
     }
 }
 
@@ -170,8 +211,8 @@ mod tests {
     fn those_of_a_subject_are_revoked_that_were_issued_before() {
         let revocations = Revocations::new(KEEP);
         assert!(!revocations.cover(token("u7", 0)));
-        revocations.add(&subject("u7", 50)).unwrap();
-        revocations.add(&subject("u7", 40)).unwrap();
+        assert!(revocations.add(&[subject("u7", 50)]).unwrap());
+        assert!(!revocations.add(&[subject("u7", 40)]).unwrap());
         let covered = [("u7", 49), ("u7", 50), ("u8", 0)].map(|(subject, at)| revocations.cover(token(subject, at)));
         assert_eq!(covered, [true, false, false]);
     }
@@ -179,7 +220,7 @@ mod tests {
     #[test]
     fn one_is_revoked_by_its_id() {
         let revocations = Revocations::new(KEEP);
-        revocations.add(&Revocation { tokens: RevokedTokens::TokenId("t1".into()), before: 50, at: 50 }).unwrap();
+        revocations.add(&[Revocation { tokens: RevokedTokens::TokenId("t1".into()), before: 50, at: 50 }]).unwrap();
         assert!(revocations.cover(token("u7", 49)));
         assert!(!revocations.cover(TokenIdentity { id: Some("u7"), ..token("t1", 49) }));
         assert!(!revocations.cover(TokenIdentity { id: None, ..token("t1", 49) }));
@@ -188,10 +229,10 @@ mod tests {
     #[test]
     fn old_ones_make_room_and_young_ones_do_not() {
         let revocations = Revocations { most: 2, ..Revocations::new(KEEP) };
-        [("a", 0), ("b", 60)].iter().for_each(|(name, at)| revocations.add(&subject(name, *at)).unwrap());
-        assert!(matches!(revocations.add(&subject("c", 99)), Err(RevokeError::TooMany)));
-        revocations.add(&subject("b", 99)).unwrap();
-        revocations.add(&subject("c", 100)).unwrap();
+        [("a", 0), ("b", 60)].iter().for_each(|(name, at)| assert!(revocations.add(&[subject(name, *at)]).unwrap()));
+        assert!(matches!(revocations.add(&[subject("c", 99)]), Err(RevokeError::TooMany)));
+        revocations.add(&[subject("b", 99)]).unwrap();
+        revocations.add(&[subject("c", 100)]).unwrap();
         let covered = ["a", "b", "c"].map(|name| revocations.cover(token(name, 0)));
         assert_eq!(covered, [false, true, true]);
     }
@@ -204,9 +245,9 @@ mod tests {
             revocations.open_file(path.clone()).map(|()| revocations)
         };
         let first = reopened().unwrap();
-        first.add(&subject("u7\n\"", 50)).unwrap();
+        first.add(&[subject("u7\n\"", 50)]).unwrap();
         for at in 0..3_000 {
-            first.add(&subject("u8", at)).unwrap();
+            first.add(&[subject("u8", at)]).unwrap();
         }
         let length = std::fs::metadata(&path).unwrap().len();
         assert!(length < 100_000, "{length}");
@@ -217,9 +258,32 @@ mod tests {
         text.push_str("{\"subject\":\"u9\",\"bef");
         std::fs::write(&path, &text).unwrap();
         assert!(reopened().unwrap().cover(token("u7\n\"", 49)));
+        // a line that somebody has written by hand, without its end
+        std::fs::write(&path, r#"{"subject":"u9","before":50,"at":50}"#).unwrap();
+        assert!(reopened().unwrap().cover(token("u9", 49)));
+        let only_read = Revocations::new(KEEP);
+        only_read.read_file(&path).unwrap();
+        assert!(only_read.cover(token("u9", 49)));
         std::fs::write(&path, "not a revocation\n").unwrap();
         let error = reopened().unwrap_err();
         assert!(error.contains("line 1"), "{error}");
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn pages_contain_all() {
+        let revocations = Revocations::new(KEEP);
+        let all: Vec<Revocation> = (0..2_500).map(|n| subject(&format!("{n:04}"), n)).collect();
+        assert!(revocations.add(&all).unwrap() && !revocations.add(&all).unwrap());
+        let (mut told, mut after) = (Vec::new(), None);
+        loop {
+            let RevocationsPage { revocations, is_last } = revocations.page(after.take());
+            told.extend(revocations);
+            if is_last {
+                break;
+            }
+            after = told.last().map(|last: &Revocation| last.tokens.clone());
+        }
+        assert_eq!(told, all);
     }
 }

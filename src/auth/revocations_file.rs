@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::revocation::Revocation;
 
@@ -17,31 +17,26 @@ pub(super) struct RevocationsFile {
     path: PathBuf,
     file: File,
     lines: usize,
+    /// Whether a line may be incomplete, because a write has failed. Then the file must be written anew.
+    is_damaged: bool,
 }
 
 impl RevocationsFile {
-    /// Opens the file, or creates it, and reads its revocations. A last line that is incomplete is ignored: its revocation
-    /// was not confirmed.
+    /// Opens the file, or creates it.
     ///
     /// # Errors
-    /// What is wrong with the file.
-    pub(super) fn open(path: PathBuf, most: usize) -> Result<(Self, Vec<Revocation>), String> {
-        let unusable = |error: io::Error| error.to_string();
-        let file = OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(unusable)?;
-        let limit = (2 * most + SPARE_LINES) as u64 * MAX_LINE;
-        let (mut revocations, mut reader) = (Vec::new(), BufReader::new((&file).take(limit)));
-        let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line).map_err(unusable)? > 0 {
-            if line.last() != Some(&b'\n') {
-                break;
-            }
-            let number = revocations.len() + 1;
-            let revocation = serde_json::from_slice(&line).map_err(|_| format!("line {number} is not a revocation"))?;
-            revocations.push(revocation);
-            line.clear();
-        }
-        let lines = revocations.len();
-        Ok((Self { path, file, lines }, revocations))
+    /// Why it cannot be opened.
+    pub(super) fn open(path: PathBuf) -> Result<Self, String> {
+        let file = OpenOptions::new().append(true).create(true).open(&path).map_err(|error| error.to_string())?;
+        Ok(Self { path, file, lines: 0, is_damaged: false })
+    }
+
+    /// What is in the file.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn read(&self, most: usize) -> Result<Vec<Revocation>, String> {
+        read(&self.path, most)
     }
 
     /// Whether most lines are not needed, if `needed` are.
@@ -49,11 +44,19 @@ impl RevocationsFile {
         self.lines >= 2 * needed + SPARE_LINES
     }
 
-    /// Adds a revocation.
-    pub(super) fn append(&mut self, revocation: &Revocation) -> io::Result<()> {
-        self.file.write_all(&line(revocation)?)?;
+    /// Whether the file must be written anew.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.is_damaged
+    }
+
+    /// Adds revocations.
+    pub(super) fn append(&mut self, revocations: &[&Revocation]) -> io::Result<()> {
+        let lines = revocations.iter().map(|revocation| line(revocation)).collect::<io::Result<Vec<_>>>()?;
+        self.is_damaged = true;
+        self.file.write_all(&lines.concat())?;
         self.file.sync_data()?;
-        self.lines += 1;
+        self.is_damaged = false;
+        self.lines += lines.len();
         Ok(())
     }
 
@@ -62,15 +65,40 @@ impl RevocationsFile {
         let mut name = self.path.clone().into_os_string();
         name.push(".new");
         let new = PathBuf::from(name);
-        let mut file = File::create(&new)?;
         let lines = revocations.iter().map(line).collect::<io::Result<Vec<_>>>()?.concat();
+        self.is_damaged = true;
+        let mut file = File::create(&new)?;
         file.write_all(&lines)?;
         file.sync_all()?;
         fs::rename(&new, &self.path)?;
-        self.file = OpenOptions::new().append(true).open(&self.path)?;
+        self.file = file;
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
         self.lines = revocations.len();
+        self.is_damaged = false;
         Ok(())
     }
+}
+
+/// Reads the revocations in a file. A last line that is incomplete is ignored: its revocation was not confirmed.
+///
+/// # Errors
+/// What is wrong with the file.
+pub(super) fn read(path: &Path, most: usize) -> Result<Vec<Revocation>, String> {
+    let unusable = |error: io::Error| error.to_string();
+    let limit = (2 * most + SPARE_LINES) as u64 * MAX_LINE;
+    let (mut revocations, mut line) = (Vec::new(), Vec::new());
+    let mut reader = BufReader::new(File::open(path).map_err(unusable)?.take(limit));
+    while reader.read_until(b'\n', &mut line).map_err(unusable)? > 0 {
+        let number = revocations.len() + 1;
+        match serde_json::from_slice(&line) {
+            Ok(revocation) => revocations.push(revocation),
+            Err(_) if line.last() != Some(&b'\n') => break,
+            Err(_) => return Err(format!("line {number} is not a revocation")),
+        }
+        line.clear();
+    }
+    Ok(revocations)
 }
 
 fn line(revocation: &Revocation) -> io::Result<Vec<u8>> {

@@ -15,7 +15,7 @@ pub(super) struct Subjects {
 }
 
 /// The place of one socket of a subject. Dropping it frees the place.
-pub(super) struct SubjectSlot {
+pub(crate) struct SubjectSlot {
     owner: Owner,
     subjects: Arc<Subjects>,
 }
@@ -46,6 +46,12 @@ impl Drop for SubjectSlot {
                 count.remove();
             }
         }
+    }
+}
+
+impl std::fmt::Debug for SubjectSlot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SubjectSlot").finish_non_exhaustive()
     }
 }
 

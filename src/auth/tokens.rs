@@ -20,7 +20,7 @@ use super::grants::GrantLists;
 use super::keys::Keys;
 use super::keys_url::KeysUrl;
 use super::revocations::Revocations;
-use super::subjects::Subjects;
+use super::subjects::{SubjectSlot, Subjects};
 use crate::config::schema::Auth;
 use crate::json::present;
 use crate::refusal::TokenRefusal;
@@ -139,6 +139,21 @@ impl Tokens {
         self.revocations.open_file(path.clone()).map_err(named)
     }
 
+    /// Reads the file of `auth.revocations`, if it exists, and does not change it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read_revocations(&self, config: &Auth) -> Result<(), InvalidAuth> {
+        let Some(path) = config.revocations.as_ref().filter(|path| path.exists()) else { return Ok(()) };
+        let named = |what: String| InvalidAuth(format!("auth.revocations: {}: {what}", path.display()));
+        self.revocations.read_file(path).map_err(named)
+    }
+
+    /// Whether no token can be checked.
+    pub(crate) fn have_no_keys(&self) -> bool {
+        self.keys.are_none()
+    }
+
     /// The tokens that are revoked.
     pub(crate) fn revocations(&self) -> &Revocations {
         &self.revocations
@@ -149,11 +164,11 @@ impl Tokens {
         self.are_required
     }
 
-    /// Checks the token of a client that connects, and counts its socket.
-    pub(crate) fn admit(&self, token: &str) -> Result<Access, TokenRefusal> {
+    /// Checks the token of a client that connects, and counts its socket while the returned place is kept.
+    pub(crate) fn admit(&self, token: &str) -> Result<(Access, SubjectSlot), TokenRefusal> {
         let access = self.check(token).map_err(|error| error.refusal)?;
         let slot = self.subjects.admit(access.owner()).ok_or(TokenRefusal::TooManySockets)?;
-        Ok(access.with_slot(Arc::new(slot)))
+        Ok((access, slot))
     }
 
     /// Checks a token.

@@ -17,9 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use compact_str::CompactString;
 
-use crate::auth::Revocation;
-#[cfg(feature = "cluster")]
-use crate::auth::RevokedTokens;
+use crate::auth::{Revocation, RevocationsPage, RevokedTokens};
 use crate::broker::inquiry::{Clients, NodeInfo, PeerInfo, TopicInfo, TopicsPage, TopicsQuery};
 use crate::broker::registry_stats::RegistryStats;
 use crate::message::{Broadcast, DeliveryStatus, Event, NameClaim, Payload, PresenceEntry, PresenceList, Proof};
@@ -151,6 +149,8 @@ pub enum Question {
     },
     /// Will the node revoke these tokens, and disconnect the clients that have one?
     Revoke(Revocation),
+    /// Which tokens behind these are revoked on the node?
+    Revocations(Option<RevokedTokens>),
 }
 
 #[cfg(feature = "cluster")]
@@ -162,9 +162,8 @@ impl Question {
             Self::Presence(topic) | Self::Owns(topic) | Self::Peer(topic) | Self::Topic(topic) => topic.key().len(),
             Self::Topics(query) => query.prefix.len() + query.after.len(),
             Self::Disconnect { clients, .. } => clients.size(),
-            Self::Revoke(Revocation {
-                tokens: RevokedTokens::Subject(text) | RevokedTokens::TokenId(text), ..
-            }) => text.len(),
+            Self::Revoke(Revocation { tokens, .. }) => tokens.text().len(),
+            Self::Revocations(after) => after.as_ref().map_or(0, |after| after.text().len()),
             Self::PresenceVersions(topics) => topics.iter().map(|topic| size_of::<Topic>() + topic.key().len()).sum(),
         }
     }
@@ -194,6 +193,8 @@ pub enum Answer {
     /// To [`Question::Disconnect`] and [`Question::Revoke`]: how many connections the node has closed. `None`: it could
     /// not revoke the tokens.
     Closed(Option<usize>),
+    /// To [`Question::Revocations`].
+    Revocations(RevocationsPage),
 }
 
 /// The answers to a question.

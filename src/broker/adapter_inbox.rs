@@ -102,6 +102,7 @@ impl ClusterInbox for AdapterInbox {
     }
 
     fn resync(&self) {
+        self.respondent.messages_lost();
         if !self.is_resync_queued.swap(true, Ordering::AcqRel) {
             self.registry.do_send(Resync { is_queued: self.is_resync_queued.clone() });
         }

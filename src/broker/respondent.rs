@@ -13,9 +13,9 @@ use actix::Addr;
 use compact_str::{CompactString, ToCompactString};
 use futures_util::FutureExt;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use tokio::task::yield_now;
+use tokio::task::{spawn_blocking, yield_now};
 
-use crate::auth::Revocation;
+use crate::auth::{Revocation, RevocationsPage, RevokedTokens};
 use crate::broker::adapter::{Answer, BoxFuture, Question};
 use crate::broker::inquiry::{Clients, NodeInfo, PeerInfo, TopicInfo, TopicsPage, TopicsQuery};
 use crate::broker::registry::Registry;
@@ -54,6 +54,12 @@ pub(crate) trait NodeControl: Send + Sync {
     /// Revokes tokens on this node, and disconnects the clients that have one. Returns how many. `None` if that is not
     /// possible.
     fn revoke_here(&self, revocation: &Revocation) -> Option<usize>;
+
+    /// The first revocations of this node behind `after`.
+    fn revocations(&self, after: Option<RevokedTokens>) -> RevocationsPage;
+
+    /// Messages of other nodes may have been lost.
+    fn messages_lost(&self);
 }
 
 /// Answers questions about this node.
@@ -93,7 +99,12 @@ impl Respondent {
             Question::Disconnect { clients, may_reconnect } => {
                 Box::pin(respondent.disconnect(clients, may_reconnect).map(|closed| Answer::Closed(Some(closed))))
             }
-            Question::Revoke(revocation) => Box::pin(ready(Answer::Closed(respondent.revoke(&revocation)))),
+            Question::Revoke(revocation) => {
+                // it may wait for the disk
+                let revoked = spawn_blocking(move || respondent.revoke(&revocation));
+                Box::pin(revoked.map(|closed| Answer::Closed(closed.ok().flatten())))
+            }
+            Question::Revocations(after) => Box::pin(ready(Answer::Revocations(respondent.revocations(after)))),
             _ => Box::pin(ready(Answer::Closed(None))),
         }
     }
@@ -191,6 +202,19 @@ impl Respondent {
             yield_now().await;
         }
         closed
+    }
+
+    /// The first revocations of this node behind `after`.
+    fn revocations(&self, after: Option<RevokedTokens>) -> RevocationsPage {
+        let none = || RevocationsPage { revocations: Vec::new(), is_last: true };
+        self.control().map_or_else(none, |control| control.revocations(after))
+    }
+
+    /// Messages of other nodes may have been lost.
+    pub(super) fn messages_lost(&self) {
+        if let Some(control) = self.control() {
+            control.messages_lost();
+        }
     }
 
     /// Revokes tokens on this node.

@@ -144,9 +144,14 @@ impl Context<'_> {
     pub(crate) fn turn_time(&self) -> Duration {
         match self.access() {
             Some(access) => access.turn_time(self.client.now),
-            None if self.client.assigns.get::<LaterTokens>().is_some() => Duration::ZERO,
+            None if self.checks_tokens() => Duration::ZERO,
             None => Duration::MAX,
         }
+    }
+
+    /// Whether the tokens of clients are checked.
+    pub(crate) fn checks_tokens(&self) -> bool {
+        self.client.assigns.get::<LaterTokens>().is_some()
     }
 
     /// In how many seconds the client's token expires, if it has one.

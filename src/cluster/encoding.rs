@@ -214,6 +214,9 @@ impl From<&Question> for QuestionKind {
                 Self::Disconnect(schema::Disconnect { may_reconnect: *may_reconnect, clients: Some(clients.into()) })
             }
             Question::Revoke(revocation) => Self::Revoke(revocation.into()),
+            Question::Revocations(after) => {
+                Self::Revocations(schema::RevocationsQuery { after: after.as_ref().map(Into::into) })
+            }
         }
     }
 }
@@ -238,6 +241,9 @@ impl TryFrom<QuestionKind> for Question {
                 Self::Disconnect { clients: clients.ok_or(DecodeError::Unknown)?.try_into()?, may_reconnect }
             }
             QuestionKind::Revoke(revocation) => Self::Revoke(revocation.try_into()?),
+            QuestionKind::Revocations(schema::RevocationsQuery { after }) => {
+                Self::Revocations(after.map(TryInto::try_into).transpose()?)
+            }
         })
     }
 }
@@ -256,6 +262,7 @@ impl From<&Answer> for AnswerKind {
             Answer::Topics(page) => Self::Topics(page.into()),
             Answer::Topic(info) => Self::Topic(info.into()),
             Answer::Node(info) => Self::Node(info.into()),
+            Answer::Revocations(page) => Self::Revocations(page.into()),
             Answer::Closed(closed) => Self::Closed(schema::Closed { connections: closed.map(|closed| closed as u64) }),
         }
     }
@@ -275,6 +282,7 @@ impl TryFrom<AnswerKind> for Answer {
             AnswerKind::Topics(page) => Self::Topics(page.try_into()?),
             AnswerKind::Topic(info) => Self::Topic(info.try_into()?),
             AnswerKind::Node(info) => Self::Node(info.try_into()?),
+            AnswerKind::Revocations(page) => Self::Revocations(page.try_into()?),
             AnswerKind::Closed(schema::Closed { connections }) => Self::Closed(connections.map(size)),
         })
     }

@@ -7,7 +7,7 @@ use compact_str::CompactString;
 
 use super::encoding::{DecodeError, bytes, required, size, text, topic};
 use super::schema::{self, ClientsKind, RevokedKind};
-use crate::auth::{Revocation, RevokedTokens};
+use crate::auth::{Revocation, RevocationsPage, RevokedTokens};
 use crate::broker::{Clients, NodeInfo, PeerInfo, TopicInfo, TopicsPage, TopicsQuery};
 use crate::topic::Realm;
 
@@ -64,11 +64,42 @@ impl TryFrom<ClientsKind> for Clients {
 
 impl From<&Revocation> for schema::Revocation {
     fn from(Revocation { tokens, before, at }: &Revocation) -> Self {
-        let tokens = match tokens {
-            RevokedTokens::Subject(subject) => RevokedKind::Subject(bytes(subject)),
-            RevokedTokens::TokenId(id) => RevokedKind::TokenId(bytes(id)),
-        };
-        Self { tokens: Some(tokens), before: *before, at: *at }
+        Self { tokens: Some(tokens.into()), before: *before, at: *at }
+    }
+}
+
+impl From<&RevokedTokens> for RevokedKind {
+    fn from(tokens: &RevokedTokens) -> Self {
+        match tokens {
+            RevokedTokens::Subject(subject) => Self::Subject(bytes(subject)),
+            RevokedTokens::TokenId(id) => Self::TokenId(bytes(id)),
+        }
+    }
+}
+
+impl TryFrom<RevokedKind> for RevokedTokens {
+    type Error = DecodeError;
+
+    fn try_from(tokens: RevokedKind) -> Result<Self, DecodeError> {
+        Ok(match tokens {
+            RevokedKind::Subject(subject) => Self::Subject(text(&subject)?.into()),
+            RevokedKind::TokenId(id) => Self::TokenId(text(&id)?.into()),
+        })
+    }
+}
+
+impl From<&RevocationsPage> for schema::RevocationsPage {
+    fn from(page: &RevocationsPage) -> Self {
+        Self { revocations: page.revocations.iter().map(Into::into).collect(), is_last: page.is_last }
+    }
+}
+
+impl TryFrom<schema::RevocationsPage> for RevocationsPage {
+    type Error = DecodeError;
+
+    fn try_from(page: schema::RevocationsPage) -> Result<Self, DecodeError> {
+        let revocations = page.revocations.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+        Ok(Self { revocations, is_last: page.is_last })
     }
 }
 
@@ -76,11 +107,7 @@ impl TryFrom<schema::Revocation> for Revocation {
     type Error = DecodeError;
 
     fn try_from(schema::Revocation { tokens, before, at }: schema::Revocation) -> Result<Self, DecodeError> {
-        let tokens = match tokens.ok_or(DecodeError::Unknown)? {
-            RevokedKind::Subject(subject) => RevokedTokens::Subject(text(&subject)?.into()),
-            RevokedKind::TokenId(id) => RevokedTokens::TokenId(text(&id)?.into()),
-        };
-        Ok(Self { tokens, before, at })
+        Ok(Self { tokens: tokens.ok_or(DecodeError::Unknown)?.try_into()?, before, at })
     }
 }
 

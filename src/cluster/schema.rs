@@ -124,7 +124,7 @@ pub(super) struct Probe {
 pub(super) struct Question {
     #[prost(uint64, tag = "1")]
     pub(super) request: u64,
-    #[prost(oneof = "QuestionKind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "QuestionKind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub(super) kind: Option<QuestionKind>,
 }
 
@@ -156,6 +156,15 @@ pub(super) enum QuestionKind {
     Disconnect(Disconnect),
     #[prost(message, tag = "12")]
     Revoke(Revocation),
+    #[prost(message, tag = "13")]
+    Revocations(RevocationsQuery),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct RevocationsQuery {
+    /// None: from the first.
+    #[prost(oneof = "RevokedKind", tags = "1, 2")]
+    pub(super) after: Option<RevokedKind>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -228,7 +237,7 @@ pub(super) struct Topics {
 pub(super) struct Answer {
     #[prost(uint64, tag = "1")]
     pub(super) request: u64,
-    #[prost(oneof = "AnswerKind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "AnswerKind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub(super) kind: Option<AnswerKind>,
 }
 
@@ -254,6 +263,16 @@ pub(super) enum AnswerKind {
     Node(NodeInfo),
     #[prost(message, tag = "11")]
     Closed(Closed),
+    #[prost(message, tag = "12")]
+    Revocations(RevocationsPage),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct RevocationsPage {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) revocations: Vec<Revocation>,
+    #[prost(bool, tag = "2")]
+    pub(super) is_last: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]

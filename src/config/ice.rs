@@ -77,9 +77,10 @@ impl IceServers {
     }
 
     /// The servers as `user` receives them, with its own credentials, which are valid for `most` at most. If that is
-    /// zero, those that would need credentials of its own are left out.
+    /// zero, those that need credentials are left out.
     pub(crate) fn for_user(&self, user: &str, most: Duration) -> Vec<IceServer> {
-        let is_included = |server: &&IceServer| server.secret.is_none() || !most.is_zero();
+        let needs_credentials = |server: &IceServer| server.secret.is_some() || server.credential.is_some();
+        let is_included = |server: &&IceServer| !needs_credentials(server) || !most.is_zero();
         let included = self.servers.iter().filter(is_included);
         included.map(|server| server.for_user(user, self.lifetime.min(most))).collect()
     }

@@ -164,8 +164,8 @@ sections! {
 
     /// Tokens: signed JWTs by which clients show who they are and what they may do.
     auth: Auth {
-        /// "off": tokens are ignored. "turn": clients may connect without a token, and receive no credentials of TURN
-        /// servers then; a token that is sent is checked. "required": clients of Phoenix, PeerJS and Socket.IO, and requests to `ice.path`, need
+        /// "off": tokens are ignored. "turn": clients may connect without a token, and receive no TURN servers that
+        /// need credentials then; a token that is sent is checked. "required": clients of Phoenix, PeerJS and Socket.IO, and requests to `ice.path`, need
         /// a valid token. HelloWebRTC, the plain relay and the list of PeerJS ids have no place for one, and are closed.
         mode: AuthMode = "off", auth_mode;
         /// Secrets of tokens that are signed with HS256: up to 4 texts of 32 to 512 bytes. All are accepted; `handclasp

@@ -14,7 +14,7 @@ use actix_http::ws::Message;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::auth::Access;
+use crate::auth::{Access, SubjectSlot};
 use crate::close::{self, Reason};
 use crate::connections::clock::Clock;
 use crate::connections::envelope::{Envelope, SocketEvent};
@@ -331,12 +331,19 @@ impl Connection {
         }
     }
 
-    /// Sets what the client's token permits, or its next one. A token that is revoked at the same time is found here or
-    /// by the search for the tokens that it revokes.
-    pub(crate) fn set_access(&self, access: Access) {
-        self.token.get_or_init(|| Box::new(HeldToken::new(access.clone()))).replace(access.clone());
+    /// Sets what the client's token permits, or its next one. The first one comes with the place of the client's socket.
+    /// A token that is revoked at the same time is found here or by the search for the connections that have it.
+    pub(crate) fn set_access(&self, access: Access, place: Option<SubjectSlot>) {
+        self.token.get_or_init(|| Box::new(HeldToken::new(access.clone(), place))).replace(access.clone());
         if access.is_revoked() {
             self.close(&close::TOKEN_REVOKED);
+        }
+    }
+
+    /// Frees the place of the client's socket among those of its subject: the connection has ended.
+    pub(super) fn free_place(&self) {
+        if let Some(token) = self.token.get() {
+            token.free_place();
         }
     }
 

@@ -4,12 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::auth::Access;
+use crate::auth::{Access, SubjectSlot};
 
 /// What the token of a connected client permits, and when it ends the connection. A token's time runs on while the node's
 /// process is stopped, so this is a time of the system's clock and not of the node's.
 pub(super) struct HeldToken {
     access: Mutex<Access>,
+    /// Counts the client's socket until the connection has ended, though others may still refer to it.
+    place: Mutex<Option<SubjectSlot>>,
     /// The client's first token arrived then.
     first: Instant,
     /// The time from `first` to the end, in milliseconds. Each sweep of the hub reads it, without a lock.
@@ -17,9 +19,14 @@ pub(super) struct HeldToken {
 }
 
 impl HeldToken {
-    pub(super) fn new(access: Access) -> Self {
+    pub(super) fn new(access: Access, place: Option<SubjectSlot>) -> Self {
         let first = Instant::now();
-        Self { lasts: AtomicU64::new(millis(first, access.ends())), access: Mutex::new(access), first }
+        Self {
+            place: Mutex::new(place),
+            lasts: AtomicU64::new(millis(first, access.ends())),
+            access: Mutex::new(access),
+            first,
+        }
     }
 
     /// The client has a fresh token.
@@ -27,6 +34,10 @@ impl HeldToken {
         let mut held = self.access.lock().unwrap_or_else(PoisonError::into_inner);
         self.lasts.store(millis(self.first, access.ends()), Ordering::Relaxed);
         *held = access;
+    }
+
+    pub(super) fn free_place(&self) {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     pub(super) fn access(&self) -> Access {

@@ -196,6 +196,7 @@ impl Hub {
 
     fn remove(&self, connection: &Connection) {
         connection.mailbox.close_and_discard();
+        connection.free_place();
         log::debug!("{}: closed", connection.id);
         self.lock().open.remove(&connection.id);
     }

@@ -269,7 +269,7 @@ impl Acceptor {
             Ok(token) => token,
             Err(refusal) => return Ok((slot, Err(refusal))),
         };
-        info.access = token.access.clone();
+        info.access = token.access();
         let mut init = match connect {
             Connect::Sync(connect) => run_connect(&**connect, &info)?,
             Connect::Async(connect) => self.await_connect(&**connect, info).await?,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 
 use crate::auth::revocations::RevokeError;
-use crate::auth::{InvalidAuth, Revocation, Tokens};
+use crate::auth::{InvalidAuth, Revocation, RevocationsPage, RevokedTokens, Tokens};
 use crate::broker::pubsub::Pubsub;
 use crate::broker::respondent::NodeControl;
 use crate::config::schema::Config;
@@ -29,6 +29,7 @@ pub(crate) struct NodeState {
     pub(crate) tokens: Option<Arc<Tokens>>,
     accepts_clients: AtomicBool,
     drain_request: Notify,
+    messages_lost: Notify,
     /// Whether the adapter was ready when it was asked last.
     adapter_was_ready: AtomicBool,
 }
@@ -60,6 +61,7 @@ impl NodeState {
             tokens,
             accepts_clients,
             drain_request: Notify::new(),
+            messages_lost: Notify::new(),
             adapter_was_ready,
         })
     }
@@ -69,11 +71,20 @@ impl NodeState {
     ///
     /// # Errors
     /// When there are too many revocations, or they cannot be kept.
-    pub(crate) fn revoke(&self, revocation: &Revocation) -> Result<Option<usize>, RevokeError> {
+    pub(crate) fn revoke(&self, revocations: &[Revocation]) -> Result<Option<usize>, RevokeError> {
         let Some(tokens) = &self.tokens else { return Ok(None) };
-        let added = tokens.revocations().add(revocation);
-        let closed = self.hub.close_revoked();
-        added.map(|()| Some(closed))
+        match tokens.revocations().add(revocations) {
+            Ok(false) => Ok(Some(0)),
+            added => {
+                let closed = self.hub.close_revoked();
+                added.map(|_| Some(closed))
+            }
+        }
+    }
+
+    /// Waits until messages of other nodes may have been lost.
+    pub(crate) async fn lost_messages(&self) {
+        self.messages_lost.notified().await;
     }
 
     /// Asks the node to drain, as SIGTERM does.
@@ -100,7 +111,7 @@ impl NodeState {
         if !self.accepts_clients() {
             return Err("draining".into());
         }
-        let ready = self.pubsub.ready();
+        let ready = self.pubsub.ready().and_then(|()| self.can_check_tokens());
         let was_ready = self.adapter_was_ready.swap(ready.is_ok(), Ordering::Relaxed);
         match &ready {
             Ok(()) if !was_ready => log::info!("ready again"),
@@ -108,6 +119,13 @@ impl NodeState {
             _ => {}
         }
         ready
+    }
+
+    fn can_check_tokens(&self) -> Result<(), String> {
+        match self.tokens.as_ref().is_some_and(|tokens| tokens.are_required() && tokens.have_no_keys()) {
+            true => Err("the keys at the URL of auth.jwks could not be read yet".into()),
+            false => Ok(()),
+        }
     }
 
     /// Makes the node report that it is not ready, and reject new clients.
@@ -134,6 +152,25 @@ impl NodeControl for NodeState {
     }
 
     fn revoke_here(&self, revocation: &Revocation) -> Option<usize> {
-        self.revoke(revocation).inspect_err(|error| log::error!("{error}")).ok().flatten()
+        match self.revoke(std::slice::from_ref(revocation)) {
+            Ok(Some(closed)) => Some(closed),
+            Ok(None) => {
+                log::error!("tokens cannot be revoked here: auth.mode is off on this node");
+                None
+            }
+            Err(error) => {
+                log::error!("{error}");
+                None
+            }
+        }
+    }
+
+    fn revocations(&self, after: Option<RevokedTokens>) -> RevocationsPage {
+        let none = || RevocationsPage { revocations: Vec::new(), is_last: true };
+        self.tokens.as_ref().map_or_else(none, |tokens| tokens.revocations().page(after))
+    }
+
+    fn messages_lost(&self) {
+        self.messages_lost.notify_one();
     }
 }

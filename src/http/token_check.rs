@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 use actix_web::http::header;
 
-use crate::auth::{Access, JoinTokens, LaterTokens, Tokens};
+use crate::auth::{Access, JoinTokens, LaterTokens, SubjectSlot, Tokens};
 use crate::channels::assigns::Assigns;
 use crate::connections::connection::Connection;
 use crate::refusal::TokenRefusal;
@@ -41,16 +41,21 @@ impl OfferedToken {
 /// What has become of a client's token. Both are empty if tokens are not checked.
 #[derive(Default)]
 pub(crate) struct CheckedToken {
-    /// What the token permits, if there is one.
-    pub(crate) access: Option<Access>,
+    /// What the token permits, if there is one, and the place of the client's socket.
+    admitted: Option<(Access, SubjectSlot)>,
     later: Option<LaterTokens>,
 }
 
 impl CheckedToken {
+    /// What the token permits, if there is one.
+    pub(super) fn access(&self) -> Option<Access> {
+        self.admitted.as_ref().map(|(access, _)| access.clone())
+    }
+
     /// Puts it into the assigns of the client's socket. The token ends the connection when it expires or is revoked.
     pub(super) fn apply(self, assigns: &mut Assigns, connection: &Connection) {
-        if let Some(access) = self.access {
-            connection.set_access(access.clone());
+        if let Some((access, place)) = self.admitted {
+            connection.set_access(access.clone(), Some(place));
             assigns.insert(access);
         }
         if let Some(later) = self.later {
@@ -81,13 +86,13 @@ impl TokenCheck {
             None if tokens.are_required() => Err(TokenRefusal::Missing),
             None => Ok(None),
         };
-        let (access, joins) = match (checked, offered.may_be_at_join) {
-            (Ok(access), false) => (access, JoinTokens::Ignored),
-            (Ok(access), true) => (access, JoinTokens::Optional),
+        let (admitted, joins) = match (checked, offered.may_be_at_join) {
+            (Ok(admitted), false) => (admitted, JoinTokens::Ignored),
+            (Ok(admitted), true) => (admitted, JoinTokens::Optional),
             (Err(refusal), true) => (None, JoinTokens::Required(refusal)),
             (Err(refusal), false) => return Err(refusal),
         };
-        Ok(CheckedToken { access, later: Some(LaterTokens::new(tokens.clone(), joins)) })
+        Ok(CheckedToken { admitted, later: Some(LaterTokens::new(tokens.clone(), joins)) })
     }
 }
 

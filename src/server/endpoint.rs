@@ -26,6 +26,7 @@ use crate::http::node_state::NodeState;
 use crate::protocol::Protocol;
 use crate::protocols::{custom, engineio, mounts, phoenix, socketio};
 use crate::server::app::{self, AppFactory, Routes};
+use crate::server::learn_revocations::learn_revocations;
 use crate::server::metrics_server::{self, MetricsServer};
 use crate::server::node::{Node, SideServers};
 use crate::server::prometheus::CustomCounter;
@@ -203,12 +204,15 @@ impl Endpoint {
         let api_server = api_listeners.map(|listeners| ApiServer::serve(node.clone(), listeners)).transpose()?;
         let clock = node.pubsub.clock().clone();
         let ticks = Turns::start(&workers.handles())?.tick(clock, clock_tick(tick, &node.config));
-        let tasks = [
+        let mut tasks = vec![
             actix_web::rt::spawn(sweep(node.clone(), tick)),
             actix_web::rt::spawn(ticks),
             actix_web::rt::spawn(keep_memory_free(node.clone())),
             actix_web::rt::spawn(announce(node.clone())),
         ];
+        if node.tokens.is_some() {
+            tasks.push(actix_web::rt::spawn(learn_revocations(node.clone())));
+        }
         let side_servers = SideServers { metrics: metrics_server, api: api_server };
         Node::new(addresses, node, workers, side_servers, tasks, registry_died)
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod app;
 pub(crate) mod endpoint;
+mod learn_revocations;
 mod metrics_server;
 mod node;
 mod prometheus;

@@ -75,7 +75,7 @@ impl Node {
         state: Arc<NodeState>,
         workers: Workers,
         side_servers: SideServers,
-        tasks: [JoinHandle<()>; 4],
+        tasks: Vec<JoinHandle<()>>,
         registry_died: oneshot::Receiver<()>,
     ) -> io::Result<Self> {
         let parts = Parts { state, workers, side_servers, tasks };
@@ -162,8 +162,9 @@ struct Parts {
     state: Arc<NodeState>,
     workers: Workers,
     side_servers: SideServers,
-    /// The sweep, the ticks of the clock, what keeps memory free, and what announces the node to its webhooks.
-    tasks: [JoinHandle<()>; 4],
+    /// The sweep, the ticks of the clock, what keeps memory free, what announces the node to its webhooks, and what
+    /// learns of revoked tokens.
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Parts {

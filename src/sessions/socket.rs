@@ -39,8 +39,8 @@ use crate::connections::pace::Pace;
 use crate::connections::token_bucket::{RateVerdict, TokenBucket};
 use crate::connections::writer::JoinIds;
 use crate::message::{
-    Broadcast, DISCONNECT, DeliveryStatus, Inbound, JoinId, Outbound, PRESENCE_STATE, Payload, Ref, Request,
-    RequestRef, Signal, Status,
+    ACCESS_TOKEN, Broadcast, DISCONNECT, DeliveryStatus, Inbound, JoinId, Outbound, PRESENCE_STATE, Payload, Ref,
+    Request, RequestRef, Signal, Status,
 };
 use crate::metrics::families::Metrics;
 use crate::protocol::Delivery;
@@ -74,6 +74,8 @@ pub(crate) struct Socket {
     /// The futures that its channels have started.
     tasks: Option<Box<TaskTable>>,
     join_rate: Pace,
+    /// How many of the client's tokens were refused since it has connected.
+    refused_tokens: u8,
     last_join: u32,
     client: Client,
     /// Whether the set of fastlane joins has changed since [`Socket::take_fastlane_update`].
@@ -112,6 +114,7 @@ impl Socket {
             bytes: Pace::new(&settings.bytes, now, connection.clock()),
             received_bytes: 0,
             fanout: TokenBucket::full(&settings.fanout, now),
+            refused_tokens: 0,
             join_rate: Pace::new(&settings.joins, now, connection.clock()),
             client: Client {
                 connection,
@@ -315,7 +318,7 @@ impl Socket {
             return;
         }
         let (topic, reply_ref) = (topic.clone(), server.reply_ref.clone());
-        if event == refresh::ACCESS_TOKEN && self.checks_tokens() {
+        if event == ACCESS_TOKEN && self.checks_tokens() {
             return self.refresh_token(&topic, reply_ref, reference, &payload);
         }
         if event.len() > self.settings.limits.event_bytes {

@@ -1,13 +1,16 @@
 //! Several nodes, connected by the shared adapter over an engine in memory: one question to all of them, and those that do
 //! not answer are named.
 
+use std::time::Duration;
+
 use handclasp::Node;
+use handclasp::auth::{TokenRequest, Tokens};
 use serde_json::json;
 
 use super::{get, post, settings};
 use crate::common::memory_engine::Knobs;
 use crate::common::shared_adapter::EngineCluster;
-use crate::common::{Client, id, wait_until};
+use crate::common::{Client, Received, config, id, wait_until};
 
 /// Two nodes with the API, of which the second one's clients are asked for.
 async fn two_nodes() -> (EngineCluster, Node, Node) {
@@ -82,6 +85,66 @@ async fn clients_of_all_nodes_are_disconnected() {
     assert_eq!(there.close_code().await, 1001);
     a.stop().await;
     b.stop().await;
+}
+
+/// The settings of a node that requires tokens, and what signs them.
+fn with_tokens() -> (Vec<String>, Tokens) {
+    let secret = "auth.secrets=a secret of at least 32 bytes, for tests".to_owned();
+    let further = ["auth.mode=required", "limits.connects_burst=100_000", "auth.sockets_per_subject=1_000"];
+    let further = further.map(str::to_owned).into_iter().chain([secret]);
+    let settings: Vec<String> = settings().into_iter().chain(further).collect();
+    let tokens = Tokens::from_config(&config(&texts(&settings)).auth).unwrap();
+    (settings, tokens)
+}
+
+fn texts(settings: &[String]) -> Vec<&str> {
+    settings.iter().map(String::as_str).collect()
+}
+
+/// The code with which a connection with this token is closed, or 0 if it can join.
+async fn close_code(node: &Node, token: &str) -> u16 {
+    let mut client = Client::open(node.address(), &format!("/socket/websocket?vsn=2.0.0&token={token}"), &[]).await;
+    client.send(r#"["1","1","room:a","phx_join",{}]"#).await;
+    match client.receive_any().await {
+        Received::Close(code, _) => code,
+        _ => 0,
+    }
+}
+
+#[actix_web::test]
+async fn tokens_are_revoked_on_all_nodes_and_on_those_that_come_later() {
+    let (settings, tokens) = with_tokens();
+    let cluster = EngineCluster::new(Knobs::default());
+    let (a, b) = cluster.two_nodes(&texts(&settings)).await;
+    let sign = |subject: &str| {
+        let lifetime = Duration::from_secs(600);
+        tokens.sign(&TokenRequest { subject: subject.to_owned(), lifetime, grants: None }).unwrap()
+    };
+    let (mai, tom, eve) = (sign("mai"), sign("tom"), sign("eve"));
+    let path = format!("/socket/websocket?vsn=2.0.0&token={mai}");
+    let mut there = Client::open(b.address(), &path, &[]).await;
+    there.join("1", "room:a", "{}").await;
+    assert_eq!(post(&a, "/v1/revoke", json!({ "subject": "mai" })).await, json!({ "disconnected": 1 }));
+    assert_eq!(there.close_code().await, 1008);
+    assert_eq!((close_code(&b, &mai).await, close_code(&b, &tom).await), (1008, 0));
+    // more than one page, and a node that starts afterwards
+    for n in 0..3 {
+        let operations: Vec<_> = (0..500).map(|m| json!({ "revoke": { "subject": format!("{n} {m}") } })).collect();
+        post(&a, "/v1/batch", json!({ "operations": operations })).await;
+    }
+    post(&a, "/v1/revoke", json!({ "subject": "tom" })).await;
+    let c = cluster.node("c", config(&texts(&settings))).await;
+    wait_until("the new node knows", || async { close_code(&c, &tom).await == 1008 }).await;
+    assert_eq!((close_code(&c, &mai).await, close_code(&c, &eve).await), (1008, 0));
+    // a node that has missed one
+    cluster.cut_off("b", &b).await;
+    let answer = post(&a, "/v1/revoke", json!({ "subject": "eve" })).await;
+    cluster.reconnect("b", &b).await;
+    wait_until("the node has asked again", || async { close_code(&b, &eve).await == 1008 }).await;
+    assert_eq!(answer["disconnected"], 0, "{answer}");
+    for node in [a, b, c] {
+        node.stop().await;
+    }
 }
 
 #[actix_web::test]

@@ -88,6 +88,23 @@ test("phoenix: a fresh token is refused with its reason, and the old one stays",
   await ok(room.push("hello", {}));
 });
 
+test("the tenth refused token closes the connection", async () => {
+  const { socket, closed } = required.phoenix({ authToken: sign({ sub: "r6" }) });
+  const room = socket.channel("room:a", {});
+  await ok(room.join());
+  for (let n = 0; n < 10; n += 1) room.push("access_token", { access_token: `${n}` });
+  const { code, reason } = await closed;
+  assert.deepEqual([code, String(reason)], [1008, "too many refused tokens"]);
+});
+
+test("phoenix: the same grants in another order are the same", async () => {
+  const token = (join) => sign({ sub: "r7", handclasp: { join } });
+  const room = required.phoenix({ authToken: token(["a", "b"]) }).socket.channel("room:a", {});
+  await ok(room.join());
+  await ok(room.push("access_token", { access_token: token(["b", "a", "b"]) }));
+  await ok(room.push("still", {}));
+});
+
 test("phoenix: a fresh token does not reach the others in the room", async () => {
   const join = async (sub) => {
     const room = required.phoenix({ authToken: sign({ sub }) }).socket.channel("room:quiet", {});
@@ -249,8 +266,9 @@ test("phoenix: what a token says about its subject stands in the presence list, 
   await assert.rejects(ok(listed.push("update_meta", { info: 1 })), refused);
   await ok(listed.push("update_meta", { color: "blue" }));
   assert.deepEqual(await row("blue"), { name: "Mai", team: 7 });
-  const plain = required.phoenix({ authToken: sign({ sub: "u10" }) }).socket.channel("room:list", { meta: { info: 1 } });
-  await assert.rejects(ok(plain.join()), refused);
+  for (const client of [required.phoenix({ authToken: sign({ sub: "u10" }) }), turn.phoenix({})]) {
+    await assert.rejects(ok(client.socket.channel("room:list", { meta: { info: 1 } }).join()), refused);
+  }
 });
 
 // ---- mode "turn"

@@ -23,7 +23,7 @@ const EXEMPT: [&str; 8] = [
 const WALL_CLOCK: [&str; 5] = ["SystemTime", "UNIX_EPOCH", ".modified()", ".accessed()", ".created()"];
 
 /// The files that may read the monotonic clock or use a timer of the runtime, since they judge no client by it.
-const UNJUDGED: [(&str, &str); 34] = [
+const UNJUDGED: [(&str, &str); 35] = [
     ("api/ask.rs", "the time of other nodes"),
     ("api/batch.rs", "the time of a batch"),
     ("api/connection.rs", "connections of backends, which send a request again"),
@@ -52,6 +52,7 @@ const UNJUDGED: [(&str, &str); 34] = [
     ("protocols/peerjs/stream.rs", "pauses between messages"),
     ("server/app.rs", "rate limits"),
     ("server/endpoint.rs", "the interval of the sweep, and the wait for the link to other nodes"),
+    ("server/learn_revocations.rs", "a pause before other nodes are asked again"),
     ("server/node.rs", "the notice before a drain, and what of its time is kept for webhooks"),
     ("server/turns.rs", "the ticks of the clock"),
     ("server/workers.rs", "pauses after a failure"),

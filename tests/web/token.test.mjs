@@ -304,7 +304,7 @@ test("a refusal that the browser hides is found by a request with the token in a
 
 test("a token that was good before may be refused at a reconnect", async () => {
   const asked = [];
-  const { server, clock, channel, socket } = await joined({ token: "a", fetch: answering(403, "token key unknown", asked) });
+  const { server, clock, channel, socket } = await joined({ token: "a", fetch: answering(403, "token invalid", asked) });
   server.last.drop();
   await settle();
   assert.equal(asked.length, 0, "the connection was open");
@@ -312,6 +312,15 @@ test("a token that was good before may be refused at a reconnect", async () => {
   server.last.drop(HIDDEN);
   await settle();
   assert.deepEqual([channel.state, socket.state, asked.length], ["closed", "closed", 1]);
+});
+
+test("a key that the server does not know yet ends nothing", async () => {
+  const { server, clock, socket } = await joined({ token: "a", fetch: answering(403, "token key unknown") });
+  server.last.drop();
+  await clock.advance(250);
+  server.last.drop(HIDDEN);
+  await settle();
+  assert.equal(socket.state, "waiting");
 });
 
 test("at a reconnect, what a proxy answers for a server that restarts ends nothing", async () => {

@@ -77,6 +77,7 @@ impl TokenArgs {
         match self.check {
             true => {
                 tokens.start_reading_keys(&auth).map_err(|error| error.to_string())?;
+                tokens.read_revocations(&auth).map_err(|error| error.to_string())?;
                 check(&tokens, &auth, self.token)
             }
             false => {

@@ -38,6 +38,8 @@ pub(crate) struct Room {
     listed: bool,
     /// What the client's token permits, if it has one.
     access: Option<Access>,
+    /// Whether tokens are checked, so that only they may say `info`.
+    checks_tokens: bool,
 }
 
 /// The reply to a join of a client that has a token.
@@ -56,7 +58,7 @@ struct JoinParams {
 
 impl Room {
     pub(crate) fn new(options: RoomOptions) -> Self {
-        Self { options, listed: false, access: None }
+        Self { options, listed: false, access: None, checks_tokens: false }
     }
 
     /// Whether the client's token lets it only listen to the room.
@@ -65,7 +67,7 @@ impl Room {
     }
 
     /// Checks the `meta` of a presence entry: an object of limited size without members that begin with `phx_ref`,
-    /// which the presence list adds itself, and without `info` of a client with a token, which the token alone may give.
+    /// which the presence list adds itself, and without `info` where tokens are checked, which they alone may give.
     fn meta(&self, text: &str, room: &str) -> Result<Payload, &'static str> {
         let text = text.trim();
         if text.len() > self.options.meta_bytes {
@@ -76,7 +78,7 @@ impl Room {
         if !members.is_empty() && self.is_muted(room) {
             return Err(NOT_ALLOWED);
         }
-        let is_kept = |key: &String| key.starts_with("phx_ref") || key == "info" && self.access.is_some();
+        let is_kept = |key: &String| key.starts_with("phx_ref") || key == "info" && self.checks_tokens;
         if members.keys().any(is_kept) {
             return Err("invalid meta");
         }
@@ -100,6 +102,7 @@ impl Channel for Room {
     fn join(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Join {
         let Ok(params) = payload.parse::<JoinParams>() else { return Join::error("invalid payload") };
         self.access = ctx.access().cloned();
+        self.checks_tokens = ctx.checks_tokens();
         if self.access.as_ref().is_some_and(|access| !access.may_join(ctx.topic().subtopic())) {
             return Join::error(NOT_ALLOWED);
         }

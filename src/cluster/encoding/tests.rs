@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::auth::{Revocation, RevokedTokens};
+use crate::auth::{Revocation, RevocationsPage, RevokedTokens};
 use crate::broker::{Clients, NodeInfo, PeerInfo, TopicInfo, TopicsPage, TopicsQuery};
 use crate::topic::Realm;
 
@@ -115,6 +115,8 @@ fn any_answer_of_the_api() -> impl Strategy<Value = Answer> {
         (any::<usize>(), presence).prop_map(|(members, presence)| Answer::Topic(TopicInfo { members, presence })),
         node.prop_map(Answer::Node),
         any::<Option<usize>>().prop_map(Answer::Closed),
+        (prop::collection::vec(any_revocation(), 0..4), any::<bool>())
+            .prop_map(|(revocations, is_last)| Answer::Revocations(RevocationsPage { revocations, is_last })),
     ]
 }
 
@@ -126,20 +128,30 @@ fn any_question_of_the_api() -> impl Strategy<Value = Question> {
         (any_text(), any::<u64>()).prop_map(|(node, number)| Clients::Connection { node, number }),
         any_text().prop_map(Clients::Subject),
     ];
-    let tokens = prop_oneof![
-        any_text().prop_map(|subject| RevokedTokens::Subject(subject.into())),
-        any_text().prop_map(|id| RevokedTokens::TokenId(id.into())),
-    ];
-    let revocation = (tokens, any::<u64>(), any::<u64>())
-        .prop_map(|(tokens, before, at)| Question::Revoke(Revocation { tokens, before, at }));
     prop_oneof![
         any_topic().prop_map(Question::Peer),
         query.prop_map(Question::Topics),
         any_topic().prop_map(Question::Topic),
         Just(Question::Node),
         (clients, any::<bool>()).prop_map(|(clients, may_reconnect)| Question::Disconnect { clients, may_reconnect }),
-        revocation,
+        any_revocation().prop_map(Question::Revoke),
+        prop::option::of(any_revoked_tokens()).prop_map(Question::Revocations),
     ]
+}
+
+fn any_revoked_tokens() -> impl Strategy<Value = RevokedTokens> {
+    prop_oneof![
+        any_text().prop_map(|subject| RevokedTokens::Subject(subject.into())),
+        any_text().prop_map(|id| RevokedTokens::TokenId(id.into())),
+    ]
+}
+
+fn any_revocation() -> impl Strategy<Value = Revocation> {
+    (any_revoked_tokens(), any::<u64>(), any::<u64>()).prop_map(|(tokens, before, at)| Revocation {
+        tokens,
+        before,
+        at,
+    })
 }
 
 fn any_message() -> impl Strategy<Value = Message> {

@@ -86,7 +86,10 @@ impl Socket {
         if older.is_some_and(|superseded| superseded >= most) {
             return Err((JoinRefusal::TooMany, "too many channels joined"));
         }
-        self.check_token(payload).map_err(|reason| (JoinRefusal::Token, reason))?;
+        self.check_token(payload).map_err(|reason| {
+            self.count_refused_token(reason);
+            (JoinRefusal::Token, reason)
+        })?;
         Ok(routed)
     }
 
@@ -95,8 +98,8 @@ impl Socket {
         let assigns = &mut self.client.assigns;
         let Some(later) = assigns.get::<LaterTokens>().filter(|later| later.are_in_joins()) else { return Ok(()) };
         let Ok(params) = payload.parse::<TokenParams>() else { return Err(TokenRefusal::Invalid.text()) };
-        if let Some(access) = later.check_join(params.token.as_deref(), assigns.get())? {
-            self.client.connection.set_access(access.clone());
+        if let Some((access, place)) = later.check_join(params.token.as_deref(), assigns.get())? {
+            self.client.connection.set_access(access.clone(), Some(place));
             assigns.insert(access);
         }
         Ok(())

@@ -10,8 +10,9 @@ use crate::message::{Payload, Ref, Status};
 use crate::refusal::{PushRefusal, TokenRefusal};
 use crate::topic::Topic;
 
-/// The event with a fresh token.
-pub(super) const ACCESS_TOKEN: &str = "access_token";
+/// So many refused tokens close a connection. A client of Socket.IO sends one with each namespace.
+const MAX_REFUSED: u8 = 10;
+const RATE_LIMITED: &str = "rate_limited";
 
 /// The payload of the event. Socket.IO has a list of arguments.
 #[derive(Deserialize)]
@@ -63,6 +64,7 @@ impl Socket {
             Ok(Refreshed::Changed(access)) => (access, true),
             Err((why, reason)) => {
                 self.count_refused_push(why);
+                self.count_refused_token(reason);
                 return self.reply(reply_ref, reference, topic, Status::Error, Payload::reason(reason));
             }
         };
@@ -71,15 +73,27 @@ impl Socket {
         if is_changed {
             return self.close(&close::GRANTS_CHANGED);
         }
-        self.client.connection.set_access(access.clone());
+        self.client.connection.set_access(access.clone(), None);
         self.client.assigns.insert(access);
+    }
+
+    /// Counts a refused token. Forged tokens cost time to check, so several close the connection: after that, the limits of
+    /// new connections apply.
+    pub(super) fn count_refused_token(&mut self, reason: &str) {
+        if reason == TokenRefusal::Missing.text() || reason == RATE_LIMITED {
+            return;
+        }
+        self.refused_tokens += 1;
+        if self.refused_tokens == MAX_REFUSED {
+            self.close(&close::TOKENS_REFUSED);
+        }
     }
 
     /// A signature costs time to check, so fresh tokens count as joins.
     fn check_fresh_token(&mut self, payload: &Payload) -> Result<Refreshed, (PushRefusal, &'static str)> {
         let (now, clock) = (self.client.now, self.client.connection.clock());
         if self.join_rate.take(&self.settings.joins, now, clock) != RateVerdict::Allow {
-            return Err((PushRefusal::RateLimited, "rate_limited"));
+            return Err((PushRefusal::RateLimited, RATE_LIMITED));
         }
         let refused = |reason| (PushRefusal::Token, reason);
         let Ok(fresh) = payload.parse::<FreshToken>() else { return Err(refused(TokenRefusal::Missing.text())) };

@@ -1,11 +1,9 @@
 //! Messages between the nodes of a cluster: any bytes from the engine, and authentic ones with any content.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use super::{SMALL, Target};
-use crate::auth::{Revocation, RevokedTokens};
+use crate::auth::{Revocation, RevocationsPage, RevokedTokens};
 use crate::broker::adapter::{Answer, Packet, PresencePacket, Question};
 use crate::broker::{Clients, NodeInfo, PeerInfo, TopicInfo, TopicsPage, TopicsQuery};
 use crate::cluster::envelope::{Destination, Opened, Opener, Refused, Sealer};
@@ -82,22 +80,9 @@ fn size(message: &Message) -> usize {
         Message::Revoke { name, .. } => topic_size(name),
         Message::Probe { topic, .. } | Message::Heard { topic, .. } => topic_size(topic),
         Message::Question { question, .. } => question_size(question),
-        Message::Answer { answer: Answer::PresenceVersions(versions), .. } => versions.len(),
-        Message::Answer { answer: Answer::Presence(list), .. } => list_size(list),
-        Message::Answer { answer: Answer::Peer(Some(peer)), .. } => {
-            peer.topics.iter().chain([&peer.transport, &peer.network]).chain(&peer.subject).map(|text| text.len()).sum()
-        }
-        Message::Answer { answer: Answer::Topics(page), .. } => page.topics.iter().map(|(name, _)| name.len()).sum(),
-        Message::Answer { answer: Answer::Topic(info), .. } => list_size(&info.presence),
-        Message::Answer { answer: Answer::Node(node), .. } => node.version.len(),
-        Message::Answer { answer: Answer::Peer(None) | Answer::Closed(_), .. } => 0,
+        Message::Answer { answer, .. } => answer_size(answer),
         Message::Verdict { .. } | Message::GivenUp { .. } => 0,
-        Message::Answer { answer: Answer::Census(_) | Answer::ComparesPresence | Answer::Owns(_), .. } => 0,
     }
-}
-
-fn list_size(list: &PresenceList) -> usize {
-    list.iter().map(|(key, metas)| key.len() + metas.iter().map(Payload::len).sum::<usize>()).sum()
 }
 
 fn question_size(question: &Question) -> usize {
@@ -106,17 +91,36 @@ fn question_size(question: &Question) -> usize {
             topic_size(topic)
         }
         Question::PresenceVersions(topics) => topics.iter().map(topic_size).sum(),
-        Question::Topics(query) => query.prefix.len() + query.after.len(),
-        Question::Disconnect { clients, .. } => match clients {
-            Clients::Members(topic) => topic_size(topic),
-            Clients::Connection { node, .. } => node.len(),
-            Clients::Subject(subject) => subject.len(),
-        },
-        Question::Revoke(Revocation {
-            tokens: RevokedTokens::Subject(text) | RevokedTokens::TokenId(text), ..
-        }) => text.len(),
-        Question::Census | Question::ComparePresence | Question::Node => 0,
+        Question::Topics(TopicsQuery { prefix, after, .. }) => prefix.len() + after.len(),
+        Question::Disconnect { clients: Clients::Members(topic), .. } => topic_size(topic),
+        Question::Disconnect { clients: Clients::Connection { node: text, .. } | Clients::Subject(text), .. } => {
+            text.len()
+        }
+        Question::Revoke(Revocation { tokens, .. }) | Question::Revocations(Some(tokens)) => tokens.text().len(),
+        Question::Census | Question::ComparePresence | Question::Node | Question::Revocations(None) => 0,
     }
+}
+
+fn answer_size(answer: &Answer) -> usize {
+    match answer {
+        Answer::PresenceVersions(versions) => versions.len(),
+        Answer::Presence(list) => list_size(list),
+        Answer::Peer(Some(PeerInfo { transport, network, subject, topics, .. })) => {
+            let subject = subject.as_ref().map_or(0, |subject| subject.len());
+            transport.len() + network.len() + subject + topics.iter().map(|topic| topic.len()).sum::<usize>()
+        }
+        Answer::Topics(TopicsPage { topics, .. }) => topics.iter().map(|(name, _)| name.len()).sum(),
+        Answer::Topic(TopicInfo { presence, .. }) => list_size(presence),
+        Answer::Node(NodeInfo { version, .. }) => version.len(),
+        Answer::Revocations(RevocationsPage { revocations, .. }) => {
+            revocations.iter().map(|Revocation { tokens, .. }| tokens.text().len()).sum()
+        }
+        Answer::Census(_) | Answer::ComparesPresence | Answer::Owns(_) | Answer::Peer(None) | Answer::Closed(_) => 0,
+    }
+}
+
+fn list_size(list: &PresenceList) -> usize {
+    list.iter().map(|(key, metas)| key.len() + metas.iter().map(Payload::len).sum::<usize>()).sum()
 }
 
 fn topic_size(topic: &Topic) -> usize {
@@ -191,44 +195,44 @@ fn messages() -> Vec<Message> {
         Message::Answer { request: 1, answer: Answer::PresenceVersions(vec![0, 1 << 40]) },
         Message::Answer { request: 1, answer: Answer::ComparesPresence },
     ];
-    publications.into_iter().chain(others).chain(of_the_api()).collect()
+    publications.into_iter().chain(others).chain(questions_and_answers_of_the_api()).collect()
 }
 
-/// The questions of the server API, and their answers.
-fn of_the_api() -> Vec<Message> {
-    let topic = Realm::Phoenix.topic("room:a").expect("a name");
+fn questions_and_answers_of_the_api() -> Vec<Message> {
+    let room = Realm::SocketIo.topic("room:a").expect("a name");
+    let subject = || RevokedTokens::Subject("u7".into());
+    let revocation = || Revocation { tokens: subject(), before: 1, at: 2 };
     let query = TopicsQuery { realm: Realm::Phoenix, prefix: "room:".into(), after: "room:a".into(), limit: 10 };
-    let clients = [
-        Clients::Members(topic.clone()),
-        Clients::Connection { node: "a.1".into(), number: 42 },
-        Clients::Subject("u7".into()),
-    ];
-    let tokens = [RevokedTokens::Subject("u7".into()), RevokedTokens::TokenId("t1".into())];
     let peer = PeerInfo {
-        connection: 42,
+        connection: 1,
         transport: "websocket".into(),
-        network: "192.0.2.0/24".into(),
+        network: "10.0.0.0/24".into(),
         subject: Some("u7".into()),
-        age: Duration::from_secs(1),
+        age: std::time::Duration::from_secs(1),
         topics: vec!["room:a".into()],
         queue_bytes: 1,
     };
-    let presence = PresenceList::from([("ann".into(), vec![Payload::empty()])]);
-    let questions = [Question::Peer(topic.clone()), Question::Topics(query), Question::Topic(topic), Question::Node];
-    let questions = questions.into_iter();
-    let questions = questions.chain(clients.map(|clients| Question::Disconnect { clients, may_reconnect: true }));
-    let questions = questions.chain(tokens.map(|tokens| Question::Revoke(Revocation { tokens, before: 2, at: 1 })));
+    let questions = [
+        Question::Peer(room.clone()),
+        Question::Topics(query),
+        Question::Topic(room.clone()),
+        Question::Node,
+        Question::Disconnect { clients: Clients::Members(room), may_reconnect: true },
+        Question::Disconnect { clients: Clients::Subject("u7".into()), may_reconnect: false },
+        Question::Revoke(revocation()),
+        Question::Revocations(Some(subject())),
+    ];
+    let list = PresenceList::from([("ann".into(), vec![Payload::empty()])]);
     let answers = [
         Answer::Peer(Some(peer)),
-        Answer::Peer(None),
-        Answer::Topics(TopicsPage { topics: vec![("room:a".into(), 2)], is_last: true }),
-        Answer::Topic(TopicInfo { members: 2, presence }),
-        Answer::Node(NodeInfo { version: "0.1.0".into(), is_ready: true, ..NodeInfo::default() }),
+        Answer::Topics(TopicsPage { topics: vec![("room:a".into(), 1)], is_last: true }),
+        Answer::Topic(TopicInfo { members: 1, presence: list }),
+        Answer::Node(NodeInfo { version: "1".into(), ..NodeInfo::default() }),
         Answer::Closed(Some(1)),
-        Answer::Closed(None),
+        Answer::Revocations(RevocationsPage { revocations: vec![revocation()], is_last: true }),
     ];
-    let answers = answers.into_iter().map(|answer| Message::Answer { request: 1, answer });
-    questions.map(|question| Message::Question { request: 1, question }).chain(answers).collect()
+    let questions = questions.map(|question| Message::Question { request: 1, question });
+    questions.into_iter().chain(answers.map(|answer| Message::Answer { request: 1, answer })).collect()
 }
 
 /// What `a.1` has sent.

@@ -87,6 +87,8 @@ export class TransportOpener {
     // The next attempt has other params, which the server may accept.
     if (fault?.reason === "forbidden" && typeof this.#params === "function") return null;
     if (!(fault instanceof TokenError)) return isUnseen ? fault : null;
+    // The server reads the keys at a URL again, which takes up to half a minute.
+    if (fault.reason === "token key unknown") return null;
     return this.token.isFinalRefusal() ? fault : null;
   }
 
