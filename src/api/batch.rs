@@ -52,8 +52,8 @@ enum Operation {
     Revoke(Revoke),
 }
 
-/// `POST /v1/batch`.
-pub(super) async fn batch(api: Arc<Api>, call: Call) -> Result<Answer, ApiError> {
+/// Reads all operations.
+fn read(call: &Call) -> Result<Vec<Operation>, ApiError> {
     let Batch { operations } = call.parse()?;
     if operations.len() > OPERATIONS {
         return Err(ApiError::malformed(format!("a batch has at most {OPERATIONS} operations")));
@@ -61,8 +61,19 @@ pub(super) async fn batch(api: Arc<Api>, call: Call) -> Result<Answer, ApiError>
     let at =
         |n: usize, error: ApiError| ApiError { reason: format!("operation {n}: {}", error.reason).into(), ..error };
     let operations = operations.into_iter().enumerate();
-    let operations = operations.map(|(n, named)| Operation::read(&named).map_err(|error| at(n, error)));
-    let operations = operations.collect::<Result<Vec<_>, _>>()?;
+    operations.map(|(n, named)| Operation::read(&named).map_err(|error| at(n, error))).collect()
+}
+
+/// How many operations a body has, or the reason why it is refused.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn count_operations(body: bytes::Bytes) -> Result<usize, String> {
+    let call = Call { permissions: Arc::default(), key: "".into(), name: String::new(), params: Vec::new(), body };
+    read(&call).map(|operations| operations.len()).map_err(|error| error.reason.into())
+}
+
+/// `POST /v1/batch`.
+pub(super) async fn batch(api: Arc<Api>, call: Call) -> Result<Answer, ApiError> {
+    let operations = read(&call)?;
     if !operations.iter().all(|operation| call.permissions.contains(&operation.permission())) {
         return Err(ApiError::not_allowed());
     }

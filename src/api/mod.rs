@@ -6,7 +6,7 @@
 
 mod answer;
 mod ask;
-mod batch;
+pub(crate) mod batch;
 mod call;
 mod connection;
 mod disconnect;

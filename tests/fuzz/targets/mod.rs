@@ -6,6 +6,7 @@
 //!
 //! To add a target, add an entry to the `TARGETS` of a file here, or add a file.
 
+mod api;
 mod app;
 mod client;
 #[cfg(feature = "cluster")]
@@ -80,6 +81,7 @@ pub fn targets() -> impl Iterator<Item = &'static Target> {
         cluster::TARGETS,
         config::TARGETS,
         tokens::TARGETS,
+        api::TARGETS,
         sessions::TARGETS,
         message_sequences::TARGETS,
         http_requests::TARGETS,
