@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use actix_web::http::StatusCode;
 use tokio::time::timeout;
 
 use crate::api::answer::ApiError;
@@ -22,9 +23,13 @@ pub(super) struct AllAnswers {
 /// Asks all nodes.
 ///
 /// # Errors
-/// 503 if this node itself does not answer: its registry has too much to do.
+/// 503 if this node itself does not answer, because its registry has too much to do, or if it does not know the others yet:
+/// nobody could say what is missing.
 pub(super) async fn ask_all(api: &Api, question: Question) -> Result<AllAnswers, ApiError> {
     let pubsub = &api.node.pubsub;
+    if pubsub.ready().is_err() && pubsub.other_nodes().is_empty() {
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not linked to the other nodes"));
+    }
     let own = timeout(DEADLINE, pubsub.answer(question.clone()));
     let others = timeout(DEADLINE, pubsub.ask_others(question));
     let (own, others) = futures_util::future::join(own, others).await;

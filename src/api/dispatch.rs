@@ -1,7 +1,7 @@
 //! The way of a request: host, route, key, permission, rate, body, and then the route's own function.
 //!
 //! A request whose body is not read ends its connection, so that a client can neither send for ever nor have the rest of
-//! its body taken for the next request.
+//! its body taken for the next request. So does a request without a good key: nobody without one keeps a place.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,8 +37,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// Responds to any request.
 pub(super) async fn respond(api: Arc<Api>, request: HttpRequest, body: Payload) -> HttpResponse {
     let connection = request.conn_data::<Arc<ApiConnection>>().cloned();
-    connection.iter().for_each(|connection| connection.touch());
-    let mut body = Body { payload: body, is_read: !has_body(request.headers()) };
+    let mut body = Body { payload: body, is_read: !has_body(request.headers()), is_of_key: false };
     let (answer, is_replayed, allow) = match answer(&api, &request, &mut body).await {
         Ok((answer, is_replayed)) => (answer, is_replayed, None),
         Err(Refusal { error, allow }) => (error.into(), false, allow),
@@ -50,8 +49,10 @@ pub(super) async fn respond(api: Arc<Api>, request: HttpRequest, body: Payload) 
     if let Some(allow) = allow {
         response.headers_mut().insert(header::ALLOW, allow);
     }
-    if !body.is_read {
+    if !body.is_read || !body.is_of_key {
         response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    if !body.is_read {
         connection.iter().for_each(ApiConnection::close_soon);
     }
     response
@@ -60,6 +61,8 @@ pub(super) async fn respond(api: Arc<Api>, request: HttpRequest, body: Payload) 
 /// A request's body.
 struct Body {
     payload: Payload,
+    /// Whether the request has a good key.
+    is_of_key: bool,
     /// Whether nothing of it is left on the connection.
     is_read: bool,
 }
@@ -89,6 +92,8 @@ async fn answer(api: &Arc<Api>, request: &HttpRequest, body: &mut Body) -> Resul
         Needs::Nothing => ("".into(), [].into()),
         needs => {
             let key = authenticate(api, request)?;
+            body.is_of_key = true;
+            request.conn_data::<Arc<ApiConnection>>().into_iter().for_each(|connection| connection.touch());
             if let Needs::Permission(permission) = needs
                 && !key.permissions.contains(&permission)
             {
@@ -111,6 +116,10 @@ async fn answer(api: &Arc<Api>, request: &HttpRequest, body: &mut Body) -> Resul
         false => None,
     };
     let call = Call { permissions, key, name, params, body };
+    if route.needs == Needs::Nothing {
+        // what only says that the process runs must not wait for others
+        return Ok(((route.run)(api.clone(), call).await?, false));
+    }
     Ok(match once {
         Some(once) => run_once(api, route, call, once).await?,
         None => (run(api, route, call)?.await, false),

@@ -1,7 +1,8 @@
 //! The keys of the server API: which key a request has, what it permits, and how many requests it may make.
 //!
 //! A key is compared by its SHA-256, with every key and in constant time, so that the time of an answer tells nothing
-//! about a key. An address that has sent too many wrong keys is refused whatever it sends.
+//! about a key. An address that has sent too many wrong keys is told of no further one whether it is wrong. A right key is
+//! always admitted: backends may share an address, such as that of a proxy, with others.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -99,12 +100,12 @@ impl Keys {
 
     fn key(&self, headers: &HeaderMap, address: Option<IpAddr>, now: Instant) -> Result<&Key, ApiError> {
         let address = address.map(network);
-        if lock(&self.wrong).is_refused(address, now) {
-            return Err(ApiError::too_many(TOO_MANY_WRONG, WRONG_KEY_SECONDS));
-        }
         let mut values = headers.get_all(header::AUTHORIZATION);
         let Some(value) = values.next() else {
-            return Err(ApiError::new(StatusCode::UNAUTHORIZED, "key missing"));
+            return Err(match lock(&self.wrong).is_refused(address, now) {
+                true => ApiError::too_many(TOO_MANY_WRONG, WRONG_KEY_SECONDS),
+                false => ApiError::new(StatusCode::UNAUTHORIZED, "key missing"),
+            });
         };
         let key = bearer(value.as_bytes()).filter(|_| values.next().is_none()).and_then(|key| self.find(key));
         key.ok_or_else(|| match lock(&self.wrong).count(address, now) {
@@ -133,8 +134,7 @@ fn is_equal(a: &[u8; 32], b: &[u8; 32]) -> bool {
 }
 
 impl WrongKeys {
-    /// Whether the address has sent too many wrong keys. One that is not remembered is never refused: it could be that of
-    /// a backend with a right key.
+    /// Whether the address has sent too many wrong keys.
     fn is_refused(&mut self, address: Option<IpAddr>, now: Instant) -> bool {
         let known = address.and_then(|address| self.known.get_mut(&address));
         known.is_some_and(|bucket| bucket.is_empty(&WRONG_KEYS, now))
@@ -211,8 +211,8 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(status(&keys, &wrong, 1, now), 401);
         }
-        assert_eq!((status(&keys, &wrong, 1, now), status(&keys, &right, 1, now)), (429, 429));
-        assert_eq!(status(&keys, &HeaderMap::new(), 1, now), 429, "nothing is told to the address");
+        assert_eq!((status(&keys, &wrong, 1, now), status(&keys, &right, 1, now)), (429, 200));
+        assert_eq!(status(&keys, &HeaderMap::new(), 1, now), 429);
         assert_eq!(status(&keys, &right, 2, now), 200, "another address");
         assert_eq!(status(&keys, &right, 1, now + Duration::from_secs(7)), 200, "later");
     }

@@ -60,8 +60,8 @@ impl Revoke {
         Ok(disconnected)
     }
 
-    /// Without `before`, all tokens that were signed until now, by a clock that is ahead by `auth.leeway` at most: `iat` is in
-    /// whole seconds, and one that was signed in this second is meant, too. Later tokens cannot be revoked.
+    /// Without `before`, all tokens that were signed until now: `iat` is in whole seconds, and one that was signed in this
+    /// second is meant, too. Tokens by a clock that is ahead by up to `auth.leeway` can be revoked by a later `before`.
     fn revocation(self, leeway: Duration) -> Result<Revocation, ApiError> {
         let at = unix_seconds();
         let (text, tokens): (_, fn(String) -> RevokedTokens) = match (self.subject, self.token_id) {
@@ -73,7 +73,7 @@ impl Revoke {
         }
         let latest = at + leeway.as_secs() + 1;
         let before = match self.before {
-            None => latest,
+            None => at + 1,
             // a whole number may be written as `1.0`; one in milliseconds must not refuse a subject for ever
             Some(before) if before.fract() == 0.0 && (0.0..=LATEST).contains(&before) => (before as u64).min(latest),
             Some(_) => return Err(ApiError::invalid("before is not a whole number of seconds until the year 9999")),

@@ -244,6 +244,9 @@ pub trait ClusterInbox: Send + Sync {
     /// Reports that a node is down: its presence entries are removed, and watched names are looked up again.
     fn node_down(&self, node: &str);
 
+    /// Reports that a node is up: it is new, or has come back after it counted as down.
+    fn node_up(&self, node: &str);
+
     /// Answers another node's question.
     fn answer(&self, question: Question) -> BoxFuture<Answer>;
 

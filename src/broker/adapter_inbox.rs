@@ -102,10 +102,14 @@ impl ClusterInbox for AdapterInbox {
     }
 
     fn resync(&self) {
-        self.respondent.messages_lost();
+        self.respondent.ask_again();
         if !self.is_resync_queued.swap(true, Ordering::AcqRel) {
             self.registry.do_send(Resync { is_queued: self.is_resync_queued.clone() });
         }
+    }
+
+    fn node_up(&self, _: &str) {
+        self.respondent.ask_again();
     }
 
     fn node_down(&self, node: &str) {

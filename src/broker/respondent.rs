@@ -58,8 +58,8 @@ pub(crate) trait NodeControl: Send + Sync {
     /// The first revocations of this node behind `after`.
     fn revocations(&self, after: Option<RevokedTokens>) -> RevocationsPage;
 
-    /// Messages of other nodes may have been lost.
-    fn messages_lost(&self);
+    /// Other nodes may know what this one has missed.
+    fn ask_again(&self);
 }
 
 /// Answers questions about this node.
@@ -210,10 +210,10 @@ impl Respondent {
         self.control().map_or_else(none, |control| control.revocations(after))
     }
 
-    /// Messages of other nodes may have been lost.
-    pub(super) fn messages_lost(&self) {
+    /// Other nodes may know what this one has missed: messages were lost, or a node is new.
+    pub(super) fn ask_again(&self) {
         if let Some(control) = self.control() {
-            control.messages_lost();
+            control.ask_again();
         }
     }
 

@@ -79,6 +79,7 @@ impl ThisNode {
         }
         if !changes.up.is_empty() {
             self.open_waiting(0);
+            changes.up.iter().for_each(|id| self.inbox.node_up(id));
         }
         for id in &changes.down {
             self.opener.borrow_mut().retire(id);

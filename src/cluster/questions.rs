@@ -11,6 +11,9 @@ use crate::cluster::message::Message;
 use crate::cluster::requests::Response;
 use crate::cluster::this_node::ThisNode;
 
+/// How many questions that look through tables are answered at a time.
+const SEARCHES: usize = 8;
+
 impl ThisNode {
     /// Asks all other nodes, each for at most `cluster.timeout`.
     pub(super) async fn ask(self: Rc<Self>, question: Question) -> Answers {
@@ -36,10 +39,18 @@ impl ThisNode {
         timeout(self.options.timeout, response).await.ok().flatten()
     }
 
+    /// Answers another node's question. Of those that look through tables, some are answered at a time: the others get no
+    /// answer, because signals pass through this thread.
     pub(super) fn answer_question(self: &Rc<Self>, from: &str, request: u64, question: Question) {
+        let searches = matches!(question, Question::Topics(_) | Question::Topic(_) | Question::Disconnect { .. });
+        if searches && self.searches.get() >= SEARCHES {
+            return;
+        }
+        self.searches.update(|running| running + usize::from(searches));
         let (node, from) = (self.clone(), from.to_owned());
         spawn_local(async move {
             let answer = node.inbox.answer(question).await;
+            node.searches.update(|running| running - usize::from(searches));
             node.send_answer(&from, &Message::Answer { request, answer });
         });
     }

@@ -59,6 +59,8 @@ pub(super) struct ThisNode {
     pub(super) names: OwnNames,
     pub(super) requests: Rc<PendingRequests>,
     pub(super) subscriptions: RefCell<Subscriptions>,
+    /// How many questions of other nodes are being answered that look through tables.
+    pub(super) searches: Cell<usize>,
     pub(super) is_linked: Cell<bool>,
     /// The number of the present link. It grows when the link is made and when it is lost, and what an earlier one still
     /// reports is ignored.
@@ -101,6 +103,7 @@ impl ThisNode {
             names: OwnNames::default(),
             requests: Rc::default(),
             subscriptions: RefCell::default(),
+            searches: Cell::new(0),
             is_linked: Cell::new(false),
             link_number: Cell::new(0),
             link_changed: Notify::new(),

@@ -29,7 +29,7 @@ pub(crate) struct NodeState {
     pub(crate) tokens: Option<Arc<Tokens>>,
     accepts_clients: AtomicBool,
     drain_request: Notify,
-    messages_lost: Notify,
+    ask_again: Notify,
     /// Whether the adapter was ready when it was asked last.
     adapter_was_ready: AtomicBool,
 }
@@ -61,7 +61,7 @@ impl NodeState {
             tokens,
             accepts_clients,
             drain_request: Notify::new(),
-            messages_lost: Notify::new(),
+            ask_again: Notify::new(),
             adapter_was_ready,
         })
     }
@@ -82,9 +82,9 @@ impl NodeState {
         }
     }
 
-    /// Waits until messages of other nodes may have been lost.
-    pub(crate) async fn lost_messages(&self) {
-        self.messages_lost.notified().await;
+    /// Waits until other nodes may know what this one has missed.
+    pub(crate) async fn others_changed(&self) {
+        self.ask_again.notified().await;
     }
 
     /// Asks the node to drain, as SIGTERM does.
@@ -154,10 +154,8 @@ impl NodeControl for NodeState {
     fn revoke_here(&self, revocation: &Revocation) -> Option<usize> {
         match self.revoke(std::slice::from_ref(revocation)) {
             Ok(Some(closed)) => Some(closed),
-            Ok(None) => {
-                log::error!("tokens cannot be revoked here: auth.mode is off on this node");
-                None
-            }
+            // no client of this node has a token
+            Ok(None) => Some(0),
             Err(error) => {
                 log::error!("{error}");
                 None
@@ -170,7 +168,7 @@ impl NodeControl for NodeState {
         self.tokens.as_ref().map_or_else(none, |tokens| tokens.revocations().page(after))
     }
 
-    fn messages_lost(&self) {
-        self.messages_lost.notify_one();
+    fn ask_again(&self) {
+        self.ask_again.notify_one();
     }
 }

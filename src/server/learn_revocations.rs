@@ -1,4 +1,5 @@
-//! Learns from the other nodes which tokens are revoked: when the node starts, and when it may have missed some.
+//! Learns from the other nodes which tokens are revoked: when the node starts, when it may have missed some, and when
+//! another node comes, which may know more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +13,13 @@ use crate::http::node_state::NodeState;
 /// The pause before the other nodes are asked again, if not all have answered.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// Asks the other nodes until all have answered, and again whenever messages of them may have been lost.
+/// Asks the other nodes until all have answered, and again whenever they may know more.
 pub(super) async fn learn_revocations(node: Arc<NodeState>) {
     loop {
         while !learn_all(&node).await {
             tokio::time::sleep(ASK_AGAIN_AFTER).await;
         }
-        node.lost_messages().await;
+        node.others_changed().await;
     }
 }
 

@@ -91,7 +91,7 @@ async fn headers_that_never_end_close_the_connection() {
 async fn the_65th_connection_waits_and_the_node_does_not() {
     let node = api_node(&[]);
     let address = node.api_address().unwrap();
-    let text = request("GET", "/healthz", "", "", "").replace("Connection: close\r\n", "");
+    let text = request("GET", "/v1/topics", ALL, "", "").replace("Connection: close\r\n", "");
     let mut open = Vec::new();
     for _ in 0..64 {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -113,6 +113,19 @@ async fn the_65th_connection_waits_and_the_node_does_not() {
     drop((open, late));
     wait_until("the listener serves again", || async { send(&node, "GET", "/healthz", "", "").await.status == 200 })
         .await;
+    node.stop().await;
+}
+
+#[actix_web::test]
+async fn a_request_without_a_key_ends_its_connection() {
+    let node = api_node(&[]);
+    for (path, key) in
+        [("/healthz", ""), ("/openapi.json", ""), ("/v1/topics", "wrong"), ("/v1/topics", ""), ("/x", "")]
+    {
+        let text = request("GET", path, key, "", "").replace("Connection: close\r\n", "");
+        // `raw` reads until the end of the connection
+        raw(node.api_address().unwrap(), text.as_bytes()).await;
+    }
     node.stop().await;
 }
 

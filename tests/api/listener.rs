@@ -64,14 +64,16 @@ async fn some_routes_need_no_key() {
 }
 
 #[actix_web::test]
-async fn ten_wrong_keys_lock_an_address_out() {
+async fn ten_wrong_keys_of_an_address_are_too_many() {
     let node = api_node(&[]);
     for _ in 0..10 {
         assert_eq!(send(&node, "POST", "/v1/publish", "wrong", "{}").await.status, 401);
     }
-    let response = send(&node, "POST", "/v1/publish", ALL, ROUTES[0].2).await;
+    let response = send(&node, "POST", "/v1/publish", "wrong", "{}").await;
     assert_eq!(response.error(), (429, "too many wrong keys".to_owned()));
     assert_eq!(response.header("retry-after"), Some("6"));
+    let right = send(&node, "POST", "/v1/publish", ALL, ROUTES[0].2).await;
+    assert_eq!(right.status, 200, "a backend may share the address of a proxy with others");
     assert_eq!(send(&node, "GET", "/healthz", "", "").await.status, 200);
     node.stop().await;
 }

@@ -142,9 +142,30 @@ async fn tokens_are_revoked_on_all_nodes_and_on_those_that_come_later() {
     cluster.reconnect("b", &b).await;
     wait_until("the node has asked again", || async { close_code(&b, &eve).await == 1008 }).await;
     assert_eq!(answer["disconnected"], 0, "{answer}");
-    for node in [a, b, c] {
+    // a node that brings one in its file
+    let file = std::env::temp_dir().join(format!("handclasp-revoked-{}", std::process::id()));
+    std::fs::write(&file, r#"{"subject":"ida","before":9000000000,"at":1}"#).unwrap();
+    let ida = sign("ida");
+    assert_eq!(close_code(&b, &ida).await, 0);
+    let brought = settings.iter().cloned().chain([format!("auth.revocations={}", file.display())]).collect::<Vec<_>>();
+    let d = cluster.node("d", config(&texts(&brought))).await;
+    wait_until("the other nodes have asked the new one", || async { close_code(&b, &ida).await == 1008 }).await;
+    for node in [a, b, c, d] {
         node.stop().await;
     }
+    std::fs::remove_file(file).unwrap();
+}
+
+#[actix_web::test]
+async fn a_node_that_does_not_know_the_others_yet_says_so() {
+    let cluster = EngineCluster::new(Knobs::default());
+    cluster.hub.refuse("a", true);
+    let node = cluster.unlinked_node("a", config(&settings().each_ref().map(String::as_str)));
+    for path in ["/v1/topics", "/v1/stats"] {
+        let response = super::send(&node, "GET", path, super::ALL, "").await;
+        assert_eq!(response.error(), (503, "not linked to the other nodes".to_owned()));
+    }
+    node.stop().await;
 }
 
 #[actix_web::test]

@@ -105,6 +105,7 @@ impl ClusterInbox for Panicking {
     }
     fn resync(&self) {}
     fn node_down(&self, _: &str) {}
+    fn node_up(&self, _: &str) {}
     fn answer(&self, _: Question) -> BoxFuture<Answer> {
         Box::pin(ready(Answer::Presence(Default::default())))
     }

@@ -38,11 +38,16 @@ impl EngineCluster {
         Self { hub: MemoryHub::new(knobs) }
     }
 
-    /// A node that belongs to this cluster, and is linked.
-    pub async fn node(&self, name: &str, config: Config) -> Node {
+    /// A node that belongs to this cluster, and may not be linked yet.
+    pub fn unlinked_node(&self, name: &str, config: Config) -> Node {
         let hub = self.hub.clone();
         let adapter = Cluster::new(options(name, &config), move || Box::new(hub.engine()));
-        let node = Endpoint::new(config).adapter(adapter).start().unwrap();
+        Endpoint::new(config).adapter(adapter).start().unwrap()
+    }
+
+    /// A node that belongs to this cluster, and is linked.
+    pub async fn node(&self, name: &str, config: Config) -> Node {
+        let node = self.unlinked_node(name, config);
         wait_until_ready(&node).await;
         node
     }
