@@ -1,5 +1,6 @@
 //! Every dependency for this platform, including those of tests, has a permissive licence, so the project may be
-//! distributed under its own. Security advisories need the network, and are not checked here.
+//! distributed under its own, and none brings a second crypto provider or async runtime. Security advisories need the
+//! network, and are not checked here.
 
 use serde_json::Value;
 use std::process::Command;
@@ -28,6 +29,18 @@ fn output(program: &str, args: &[&str]) -> String {
 fn is_permissive(expression: &str) -> bool {
     let is_listed = |word: &str| PERMISSIVE.contains(&word.trim_matches(|c| c == '(' || c == ')' || c == ' '));
     expression.replace('/', " OR ").split(" AND ").all(|part| part.split(" OR ").any(is_listed))
+}
+
+/// Two providers in one process panic at the first handshake or the first token. We use aws-lc-rs, and tokio.
+#[test]
+fn there_is_one_crypto_provider_and_one_runtime() {
+    const SECOND: [&str; 7] = ["ring", "openssl", "native-tls", "rustls-rustcrypto", "rsa", "async-std", "smol"];
+    let args = ["tree", "--locked", "--all-features", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"];
+    let tree = output(env!("CARGO"), &args);
+    let names: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(["aws-lc-rs", "rustls", "tokio"].iter().all(|name| names.contains(name)));
+    let found: Vec<_> = SECOND.iter().filter(|name| names.contains(name)).collect();
+    assert!(found.is_empty(), "{found:?}");
 }
 
 #[test]
