@@ -71,7 +71,7 @@ impl Pubsub {
         let (exit_signal, registry_died) = oneshot::channel();
         let (table, metrics, clock) = (local.table.clone(), local.metrics.clone(), local.clock.clone());
         let instance = life_of(&*adapter, config);
-        let webhooks = webhooks::start(config, instance, lookup(&adapter), clock.clone(), metrics.clone())?;
+        let webhooks = webhooks::start(config, instance, clock.clone(), metrics.clone())?;
         let hooks = webhooks.clone();
         let registry_queue_bytes = config.limits.registry_queue_bytes;
         let (backplane, budget) = (adapter.clone(), CommandBudget::new(registry_queue_bytes));
@@ -370,14 +370,6 @@ impl Pubsub {
 /// The name of this life of the node, by which other nodes know it. A node without others has none yet.
 fn life_of(adapter: &dyn Adapter, config: &Config) -> CompactString {
     if is_alone(adapter) { config.cluster.node.of_new_life() } else { adapter.node() }
-}
-
-/// Looks up names on other nodes, if there can be any.
-fn lookup(adapter: &Arc<dyn Adapter>) -> Option<webhooks::Lookup> {
-    let directory = adapter.clone();
-    let lookup: webhooks::Lookup =
-        Box::new(move |name| Box::pin(directory.whereis(name).map(|found| matches!(found, Ok(Some(_))))));
-    (!is_alone(&**adapter)).then_some(lookup)
 }
 
 /// Whether there are no other nodes.

@@ -1,17 +1,12 @@
 //! The thread that sends: it collects what has happened, and owns the grace period and the outbox, which decide what to do
 //! and when.
 
-use std::collections::HashSet;
-use std::io;
 use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use compact_str::CompactString;
-use futures_util::future::join_all;
-use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -25,43 +20,12 @@ use crate::config::schema::Webhooks as Config;
 use crate::config::webhooks::HookEvent;
 use crate::http_client::{FetchError, HttpClient, Response};
 use crate::metrics::labels::RequestOutcome;
-use crate::topic::Topic;
 
 /// The status of a receiver that wants no more requests.
 const GONE: u16 = 410;
 /// The shortest and the longest sleep between two looks at what is due.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(5);
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-
-/// How many names are looked up at a time.
-const LOOKUPS: usize = 100;
-
-/// Looks up whether another node has the owner of a name.
-pub(crate) type Lookup = Box<dyn Fn(&Topic) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send>;
-
-/// The other nodes, to which a peer may have moved.
-pub(super) struct OtherNodes {
-    lookup: Lookup,
-    runtime: Runtime,
-}
-
-impl OtherNodes {
-    /// # Errors
-    /// When the system has no descriptor left.
-    pub(super) fn new(lookup: Lookup) -> io::Result<Self> {
-        Ok(Self { lookup, runtime: Builder::new_current_thread().build()? })
-    }
-
-    /// Which of these names have their owner on another node. It waits for the directory's answers.
-    fn have(&self, names: &[Topic]) -> HashSet<Topic> {
-        let mut found = HashSet::new();
-        for chunk in names.chunks(LOOKUPS) {
-            let answers = self.runtime.block_on(join_all(chunk.iter().map(&self.lookup)));
-            found.extend(chunk.iter().zip(answers).filter(|(_, is_there)| *is_there).map(|(name, _)| name.clone()));
-        }
-        found
-    }
-}
 
 /// The thread's state.
 pub(super) struct Delivery {
@@ -73,8 +37,6 @@ pub(super) struct Delivery {
     instance: CompactString,
     grace: Grace,
     outbox: Outbox,
-    /// `None` if there are none.
-    others: Option<OtherNodes>,
     /// What the grace period lets through, until it is in the outbox.
     told: Vec<Told>,
     /// Events were dropped, and are told once everything before them is in the outbox.
@@ -100,7 +62,6 @@ impl Delivery {
         url: HttpsUrl,
         config: &Config,
         (node, instance): (CompactString, CompactString),
-        others: Option<OtherNodes>,
     ) -> Self {
         Self {
             inbox,
@@ -111,7 +72,6 @@ impl Delivery {
             outbox: Outbox::new(node, instance.clone(), config),
             config: config.clone(),
             instance,
-            others,
             told: Vec::new(),
             must_tell_dropped: false,
             has_started: false,
@@ -204,21 +164,11 @@ impl Delivery {
         // what has come back in time takes its counterpart with it
         let counted = before + 1 - (self.grace.len() + self.told.len());
         self.shared.release(counted);
-        if self.told.len() >= LOOKUPS {
-            self.fill_outbox();
-        }
     }
 
-    /// Moves what is told to the outbox, unless the receiver does not want it. A peer that has moved to another node is not
-    /// gone: that node tells where it is.
+    /// Moves what is told to the outbox, unless the receiver does not want it.
     fn fill_outbox(&mut self) {
-        let told = std::mem::take(&mut self.told);
-        let moved = self.others.as_ref().map(|others| others.have(&gone_peers(&told))).unwrap_or_default();
-        for Told { at, subject, change } in told {
-            if matches!((&subject, &change), (Subject::Peer(name), Change::Down(_)) if moved.contains(name)) {
-                self.shared.release(1);
-                continue;
-            }
+        for Told { at, subject, change } in std::mem::take(&mut self.told) {
             let (kind, event) = match (subject, change) {
                 (Subject::Peer(topic), Change::Up(subject)) => (HookEvent::PeerUp, Event::PeerUp { topic, subject }),
                 (Subject::Peer(topic), Change::Down(gone)) => {
@@ -349,15 +299,6 @@ impl Delivery {
         self.count_lost(dropped);
         log::error!("webhooks: {} has answered 410: no requests are sent to it until the next SIGHUP", self.url);
     }
-}
-
-/// The names that have lost their owner.
-fn gone_peers(told: &[Told]) -> Vec<Topic> {
-    let name = |told: &Told| match (&told.subject, &told.change) {
-        (Subject::Peer(name), Change::Down(_)) => Some(name.clone()),
-        _ => None,
-    };
-    told.iter().filter_map(name).collect()
 }
 
 /// Signs and sends a request.

@@ -10,7 +10,6 @@ mod registry_hooks;
 mod signature;
 mod start;
 
-pub(crate) use delivery::Lookup;
 pub(crate) use handle::Webhooks;
 pub(crate) use registry_hooks::RegistryHooks;
 pub(crate) use start::start;

@@ -7,22 +7,20 @@ use std::thread;
 
 use compact_str::CompactString;
 
-use super::delivery::{Delivery, Lookup, OtherNodes};
+use super::delivery::Delivery;
 use super::handle::{Shared, Webhooks};
 use crate::config::schema::Config;
 use crate::connections::clock::Clock;
 use crate::http_client::HttpClient;
 use crate::metrics::families::Metrics;
 
-/// Starts the webhooks of a node, if `webhooks.url` is set. `instance` is the name of this life of the node, and `lookup`
-/// finds names on other nodes, if there are any.
+/// Starts the webhooks of a node, if `webhooks.url` is set. `instance` is the name of this life of the node.
 ///
 /// # Errors
-/// When the system has no thread or descriptor left.
+/// When the system has no thread left.
 pub(crate) fn start(
     config: &Config,
     instance: CompactString,
-    lookup: Option<Lookup>,
     clock: Arc<Clock>,
     metrics: Arc<Metrics>,
 ) -> io::Result<Option<Webhooks>> {
@@ -31,8 +29,7 @@ pub(crate) fn start(
     let (sender, inbox) = channel();
     let shared = Arc::new(Shared::new(config.0, clock, metrics));
     let client = HttpClient::new(config.0.timeout);
-    let others = lookup.map(OtherNodes::new).transpose()?;
-    let delivery = Delivery::new(inbox, shared.clone(), client.clone(), url, config.0, (config.1, instance), others);
+    let delivery = Delivery::new(inbox, shared.clone(), client.clone(), url, config.0, (config.1, instance));
     thread::Builder::new().name("webhooks".into()).spawn(move || delivery.run())?;
     Ok(Some(Webhooks { shared, sender, client }))
 }

@@ -197,8 +197,8 @@ pub type Name = (String, String);
 /// What a backend knows, as the documentation says it should compute it.
 #[derive(Debug, Default)]
 pub struct Known {
-    /// The node of each peer.
-    pub peers: BTreeMap<Name, String>,
+    /// The nodes on which each peer is, more than one for a while if it moves.
+    pub peers: BTreeMap<Name, BTreeSet<String>>,
     /// The nodes on which each room has members.
     pub rooms: BTreeMap<Name, BTreeSet<String>>,
     /// The node of each instance.
@@ -253,17 +253,10 @@ impl Known {
             )
         };
         match kind {
-            "peer_up" => drop(self.peers.insert(name("peer"), instance.to_owned())),
-            "peer_down" => {
-                if self.peers.get(&name("peer")).is_some_and(|node| node == instance) {
-                    self.peers.remove(&name("peer"));
-                }
-            }
+            "peer_up" => drop(self.peers.entry(name("peer")).or_default().insert(instance.to_owned())),
+            "peer_down" => remove(&mut self.peers, &name("peer"), instance),
             "room_occupied" => drop(self.rooms.entry(name("room")).or_default().insert(instance.to_owned())),
-            "room_vacated" => {
-                self.rooms.entry(name("room")).or_default().remove(instance);
-                self.rooms.retain(|_, nodes| !nodes.is_empty());
-            }
+            "room_vacated" => remove(&mut self.rooms, &name("room"), instance),
             "node_up" => {
                 let others = event["nodes"].as_array().unwrap();
                 let is_over = |(other, name): &(&String, &String)| *name == node && !others.iter().any(|o| o == *other);
@@ -279,11 +272,22 @@ impl Known {
     }
 
     fn forget(&mut self, instance: &str) {
-        self.peers.retain(|_, node| node != instance);
-        self.rooms.values_mut().for_each(|nodes| {
-            nodes.remove(instance);
-        });
-        self.rooms.retain(|_, nodes| !nodes.is_empty());
+        for nodes in [&mut self.peers, &mut self.rooms] {
+            nodes.retain(|_, nodes| {
+                nodes.remove(instance);
+                !nodes.is_empty()
+            });
+        }
+    }
+}
+
+/// Removes an instance from those of a name.
+fn remove(nodes: &mut BTreeMap<Name, BTreeSet<String>>, name: &Name, instance: &str) {
+    if let Some(instances) = nodes.get_mut(name) {
+        instances.remove(instance);
+        if instances.is_empty() {
+            nodes.remove(name);
+        }
     }
 }
 

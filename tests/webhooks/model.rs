@@ -116,7 +116,7 @@ impl Backend {
                 *losses += 1;
                 let (peers, rooms) = world.state();
                 let name = |topic: String| ("phoenix".to_owned(), topic.split_once(':').unwrap().1.to_owned());
-                known.peers = peers.into_iter().map(|topic| (name(topic), instance.clone())).collect();
+                known.peers = peers.into_iter().map(|topic| (name(topic), [instance.clone()].into())).collect();
                 known.rooms = rooms.into_iter().map(|topic| (name(topic), [instance.clone()].into())).collect();
             });
             self.handled += 1;
