@@ -1,6 +1,7 @@
 //! A running node: its addresses, its pubsub, and how it drains and stops. How it starts is in
 //! [`endpoint`](crate::server::endpoint).
 
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -122,13 +123,15 @@ impl Node {
     /// Serves until SIGTERM, SIGINT or a request of the server API, then drains. A second signal stops the node immediately.
     ///
     /// # Errors
-    /// When the registry has died, or the thread of the cluster: a node cannot serve without them and must be restarted.
+    /// When the registry has died, or the thread of the cluster or of the webhooks: a node cannot serve without them and must
+    /// be restarted.
     pub async fn run_until_signal(self) -> io::Result<()> {
         let Self { parts, mut registry_died, mut signals, .. } = self;
         tokio::select! {
             () = signals.next(parts.state.pubsub.webhooks()) => {}
             () = parts.state.drain_requested() => {}
             _ = &mut registry_died => return Err(io::Error::other("the registry has died")),
+            () = failed(parts.state.pubsub.webhooks()) => return Err(io::Error::other("the thread of the webhooks has died")),
             why = parts.state.pubsub.adapter_failed() => return Err(io::Error::other(why)),
         }
         log::info!("draining {} connections; a second signal stops the node immediately", parts.state.hub.len());
@@ -148,6 +151,14 @@ impl Node {
     /// Stops immediately. Connections are dropped without a close frame.
     pub async fn stop(self) {
         self.parts.stop().await;
+    }
+}
+
+/// Is ready when the webhooks have failed for good, if there are any.
+async fn failed(webhooks: Option<&Webhooks>) {
+    match webhooks {
+        Some(webhooks) => webhooks.failed().await,
+        None => pending().await,
     }
 }
 

@@ -2,6 +2,7 @@
 //! and when.
 
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -104,11 +105,17 @@ impl Delivery {
         if let Some(dropped) = self.outbox.give_up(SystemTime::now(), now) {
             self.count_lost(dropped);
         }
-        *self.shared.oldest.lock().unwrap_or_else(PoisonError::into_inner) = self.outbox.oldest();
+        self.publish_age();
         if self.has_started && !self.is_off && !self.is_over() {
             self.send_next(now);
+            self.publish_age();
         }
         if self.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Tells the metrics since when the oldest event waits.
+    fn publish_age(&self) {
+        *self.shared.oldest.lock().unwrap_or_else(PoisonError::into_inner) = self.outbox.oldest();
     }
 
     /// Whether the node exits, and nothing is left to send, or no time.
@@ -147,6 +154,8 @@ impl Delivery {
                 self.outbox.push(Event::NodeDown { gone }, self.time_of(at), Instant::now());
             }
             Message::Dropped => self.must_tell_dropped = true,
+            // a node that has exited before it has started has told both
+            Message::Started { .. } if self.has_started => {}
             Message::Started { nodes } => {
                 self.has_started = true;
                 self.outbox.push(Event::NodeUp { nodes }, SystemTime::now(), Instant::now());
@@ -229,6 +238,7 @@ impl Delivery {
 
     /// The last event says that this node is gone, and with it all of its peers and rooms.
     fn close(&mut self, closing: Closing) {
+        self.fill_outbox();
         self.shared.release(self.grace.len());
         self.grace.forget(self.shared.clock.now());
         self.closing = Some(closing);
@@ -237,6 +247,7 @@ impl Delivery {
             self.outbox.push(Event::NodeUp { nodes: Vec::new() }, SystemTime::now(), now);
         }
         let gone = self.instance.clone();
+        self.shared.count_one();
         self.outbox.push(Event::NodeDown { gone }, SystemTime::now(), now);
         self.outbox.close(now);
     }
@@ -251,9 +262,12 @@ impl Delivery {
 
     fn send_next(&mut self, now: Instant) {
         let Some(request) = self.outbox.next(now) else { return };
-        let result = post(&self.client, &self.url, &self.config, request);
-        let has_lost = request.tells_loss();
+        let result = guarded(|| post(&self.client, &self.url, &self.config, request));
         let now = Instant::now();
+        if request.tells_loss() {
+            // the receiver may read the state from now on, also if its response is lost
+            self.grace.settle(self.shared.clock.now());
+        }
         let outcome = match &result {
             Ok(response) if response.is_success() => RequestOutcome::Ok,
             Ok(_) => RequestOutcome::Refused,
@@ -263,7 +277,7 @@ impl Delivery {
         match result {
             Ok(response) if response.is_success() => {
                 let left = self.outbox.succeeded(now);
-                self.succeeded(left, has_lost);
+                self.succeeded(left);
             }
             Ok(Response { status: GONE, .. }) => self.turn_off(now),
             Ok(Response { status, retry_after }) => self.failed(now, retry_after, &FetchError::Status(status)),
@@ -271,13 +285,9 @@ impl Delivery {
         }
     }
 
-    fn succeeded(&mut self, left: Left, has_lost: bool) {
+    fn succeeded(&mut self, left: Left) {
         left.kinds.iter().for_each(|kind| self.shared.metrics.webhooks.events.inc(*kind));
         self.shared.release(left.counted);
-        if has_lost {
-            // the receiver reads the state from now on
-            self.grace.settle(self.shared.clock.now());
-        }
         if let Some(time) = left.failed_for {
             let time = humantime::format_duration(Duration::from_secs(time.as_secs()));
             log::info!("webhooks: {} accepts requests again, after {time}", self.url);
@@ -301,6 +311,12 @@ impl Delivery {
     }
 }
 
+/// Calls the client. A panic of its code is an error like others: the request is sent again.
+fn guarded(request: impl FnOnce() -> Result<Response, FetchError>) -> Result<Response, FetchError> {
+    let failed = |_| Err(FetchError::Failed("the client has panicked".into()));
+    catch_unwind(AssertUnwindSafe(request)).unwrap_or_else(failed)
+}
+
 /// Signs and sends a request.
 fn post(client: &HttpClient, url: &HttpsUrl, config: &Config, request: &Request) -> Result<Response, FetchError> {
     let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -313,3 +329,6 @@ fn post(client: &HttpClient, url: &HttpsUrl, config: &Config, request: &Request)
     ];
     client.post(url, &headers, request.body.as_bytes())
 }
+
+#[cfg(test)]
+mod tests;

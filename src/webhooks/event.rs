@@ -1,6 +1,6 @@
 //! The events, and their JSON. Names are told as clients know them.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use compact_str::CompactString;
 use serde::Serialize;
@@ -16,6 +16,8 @@ const NAMESPACE: &str = "/";
 const PART: char = '#';
 /// The kinds of internal topics of the Socket.IO relay.
 const PARTS: [&str; 2] = ["sid:", ROOM];
+/// The last time that has a text with four digits for the year.
+const LAST_TIME: Duration = Duration::from_millis(253_402_300_799_999);
 
 /// What a receiver is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +48,7 @@ impl Event {
     pub(crate) fn json(&self, seq: u64, time: SystemTime) -> String {
         let empty = Fields {
             seq,
-            time: humantime::format_rfc3339_millis(time).to_string(),
+            time: humantime::format_rfc3339_millis(with_text(time)).to_string(),
             kind: self.kind().name(),
             protocol: None,
             peer: None,
@@ -101,6 +103,11 @@ struct Fields<'a> {
     count: Option<u64>,
 }
 
+/// A time that has a text. The machine's clock may be wrong by centuries.
+fn with_text(time: SystemTime) -> SystemTime {
+    time.clamp(UNIX_EPOCH, UNIX_EPOCH + LAST_TIME)
+}
+
 /// The name of a topic that has one owner, as its clients know it.
 pub(crate) fn peer_name(topic: &Topic) -> &str {
     let name = topic.as_str();
@@ -135,8 +142,6 @@ fn part_of_namespace(name: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
-
     use super::*;
 
     fn topic(realm: Realm, name: &str) -> Topic {
@@ -194,6 +199,18 @@ mod tests {
             (Event::Lost { count: 7 }, r#""lost","count":7}"#),
         ] {
             assert_eq!(json(event), format!("{common}{rest}"));
+        }
+    }
+
+    /// A clock may be wrong by centuries.
+    #[test]
+    fn a_time_without_a_text_is_the_nearest_one_that_has_one() {
+        for (time, text) in [
+            (UNIX_EPOCH - Duration::from_millis(1), "1970-01-01T00:00:00.000Z"),
+            (UNIX_EPOCH + Duration::from_secs(253_402_300_800), "9999-12-31T23:59:59.999Z"),
+        ] {
+            let json = Event::Lost { count: 1 }.json(1, time);
+            assert!(json.contains(text), "{json}");
         }
     }
 }

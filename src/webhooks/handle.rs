@@ -5,13 +5,14 @@
 //! outbox. A bounded channel would limit only the first of these, and take its memory in advance.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use compact_str::CompactString;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use super::event::{peer_name, room_name};
@@ -52,6 +53,8 @@ pub(super) struct Shared {
     dropped: AtomicU64,
     /// Whether the receiver has refused all events.
     is_off: AtomicBool,
+    /// Says that the thread has ended by a panic.
+    failed: Notify,
     /// Since when the oldest event waits in the outbox.
     pub(super) oldest: Mutex<Option<Instant>>,
     sends_peers: bool,
@@ -71,11 +74,17 @@ impl Shared {
             limit: config.queue_size,
             dropped: AtomicU64::new(0),
             is_off: AtomicBool::new(false),
+            failed: Notify::new(),
             oldest: Mutex::default(),
             sends_peers: config.sends(HookEvent::PeerUp) || config.sends(HookEvent::PeerDown),
             sends_rooms: config.sends(HookEvent::RoomOccupied) || config.sends(HookEvent::RoomVacated),
             topics: (!is_all).then_some(topics),
         }
+    }
+
+    /// An event waits that has room in any case.
+    pub(super) fn count_one(&self) {
+        self.counted.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Events wait no more.
@@ -86,6 +95,14 @@ impl Shared {
     /// How many events were dropped since the last call.
     pub(super) fn take_dropped(&self) -> u64 {
         self.dropped.swap(0, Ordering::AcqRel)
+    }
+
+    /// Runs the thread. Whatever a panic has left undone is lost and not told, so the node must not go on.
+    pub(super) fn watch(&self, thread: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(thread)).is_err() {
+            log::error!("webhooks: the thread that sends has panicked");
+            self.failed.notify_one();
+        }
     }
 
     /// From now on, all events are dropped, or none is for that reason.
@@ -175,6 +192,11 @@ impl Webhooks {
         self.client.shut_down();
     }
 
+    /// Is ready when the thread has ended by a panic.
+    pub(crate) async fn failed(&self) {
+        self.shared.failed.notified().await;
+    }
+
     /// Brings the gauges up to date.
     pub(crate) fn update_gauges(&self) {
         let oldest = *self.shared.oldest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -192,5 +214,21 @@ impl Webhooks {
 impl fmt::Debug for Webhooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Webhooks").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_thread_is_reported() {
+        let shared = Shared::new(&schema::Webhooks::default(), Arc::default(), Arc::default());
+        shared.watch(|| {});
+        assert_eq!(shared.failed.notified().now_or_never(), None);
+        shared.watch(|| panic!("a test"));
+        assert_eq!(shared.failed.notified().now_or_never(), Some(()));
     }
 }

@@ -148,7 +148,8 @@ impl Outbox {
     /// When something is to be done next: a request sent, or what waits dropped.
     pub(super) fn due(&self) -> Option<Instant> {
         if let Some(failing) = self.failing.as_ref().filter(|_| !self.is_empty()) {
-            return Some(failing.next_try.min(failing.give_up_from + self.give_up_after));
+            let give_up = (!self.is_closing).then_some(failing.give_up_from + self.give_up_after);
+            return Some(give_up.map_or(failing.next_try, |give_up| give_up.min(failing.next_try)));
         }
         if self.request.is_some() {
             return self.oldest();
@@ -222,8 +223,12 @@ impl Outbox {
         tries == 0
     }
 
-    /// Drops what waits if requests have failed for too long. Returns what was dropped.
+    /// Drops what waits if requests have failed for too long. Returns what was dropped. A node that exits drops nothing: its
+    /// last event stands for all that it has not told.
     pub(super) fn give_up(&mut self, time: SystemTime, now: Instant) -> Option<Left> {
+        if self.is_closing {
+            return None;
+        }
         let failing = self.failing.as_mut().filter(|failing| failing.give_up_from + self.give_up_after <= now)?;
         failing.give_up_from = now;
         // what says how much was lost stays

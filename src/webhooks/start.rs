@@ -30,6 +30,7 @@ pub(crate) fn start(
     let shared = Arc::new(Shared::new(config.0, clock, metrics));
     let client = HttpClient::new(config.0.timeout);
     let delivery = Delivery::new(inbox, shared.clone(), client.clone(), url, config.0, (config.1, instance));
-    thread::Builder::new().name("webhooks".into()).spawn(move || delivery.run())?;
-    Ok(Some(Webhooks { shared, sender, client }))
+    let webhooks = Webhooks { shared: shared.clone(), sender, client };
+    thread::Builder::new().name("webhooks".into()).spawn(move || shared.watch(|| delivery.run()))?;
+    Ok(Some(webhooks))
 }

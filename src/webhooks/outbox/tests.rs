@@ -173,3 +173,18 @@ fn a_node_that_exits_waits_for_nothing() {
     outbox.close(start);
     assert!(outbox.next(start).is_some());
 }
+
+/// Its last event stands for all that it has not told.
+#[test]
+fn a_node_that_exits_gives_nothing_up() {
+    let (mut outbox, start) = outbox();
+    push(&mut outbox, 1, start);
+    assert!(outbox.next(start + SECOND).is_some());
+    outbox.failed(start, None, 1.0);
+    outbox.push(Event::NodeDown { gone: "a-1".into() }, UNIX_EPOCH, start);
+    outbox.close(start);
+    outbox.failed(start + 200 * SECOND, None, 1.0);
+    assert_eq!(outbox.due(), Some(start + 202 * SECOND));
+    assert_eq!(outbox.give_up(UNIX_EPOCH, start + 999 * SECOND), None);
+    assert_eq!(outbox.counted(), 2);
+}
