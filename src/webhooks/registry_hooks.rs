@@ -26,7 +26,7 @@ impl RegistryHooks {
         Self { webhooks, rooms: HashMap::new() }
     }
 
-    /// A name has got its owner. That the owner has changed in one step is not reported.
+    /// A name has got its owner.
     pub(crate) fn peer_up(&self, name: &Topic, owner: &Connection) {
         if self.webhooks.wants_peer(name) {
             self.webhooks.changed(Subject::Peer(name.clone()), Change::Up(subject(owner)));
@@ -38,7 +38,15 @@ impl RegistryHooks {
         self.down(name, owner, owner.mailbox.closed().map_or(LEFT, |reason| reason.name));
     }
 
-    /// A client of another node has the name now.
+    /// A name has got another owner in one step. That is nothing new, unless it is another user.
+    pub(crate) fn peer_replaced(&self, name: &Topic, former: &Connection, owner: &Connection) {
+        if subject(former) != subject(owner) {
+            self.peer_taken(name, former);
+            self.peer_up(name, owner);
+        }
+    }
+
+    /// Another client has the name now.
     pub(crate) fn peer_taken(&self, name: &Topic, owner: &Connection) {
         self.down(name, owner, TAKEN);
     }

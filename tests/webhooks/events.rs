@@ -147,14 +147,14 @@ async fn a_subscription_of_the_server_does_not_occupy_a_room() {
     assert_eq!(receiver.events().len(), 3);
 }
 
-/// A client with the token of a subject, which owns the peer with number 1.
-async fn peer_of(node: &Node, subject: &str) -> Client {
+/// A client with the token of a subject, which joins the peer.
+async fn peer_of(node: &Node, subject: &str, peer: &str, parameters: &str) -> Client {
     let exp = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() + 600;
     let claims = serde_json::json!({ "sub": subject, "aud": "handclasp", "exp": exp, "handclasp": { "peers": ["*"] } });
     let key = EncodingKey::from_secret(TOKEN_SECRET.as_bytes());
     let token = encode(&Header::new(Algorithm::HS256), &claims, &key.unwrap()).unwrap();
     let mut client = Client::open(node.address(), &format!("/socket/websocket?vsn=2.0.0&token={token}"), &[]).await;
-    client.join("1", &format!("peer:{}", id(1)), "{}").await;
+    client.join("1", &format!("peer:{peer}"), parameters).await;
     client
 }
 
@@ -165,10 +165,27 @@ async fn another_subject_is_another_peer_even_within_the_grace_period() {
     let secret = format!("auth.secrets={TOKEN_SECRET}");
     let node = node(&receiver, &["webhooks.grace_period=5m", "auth.mode=required", &secret]);
     for subject in ["ann", "ann", "bob"] {
-        drop(peer_of(&node, subject).await);
+        drop(peer_of(&node, subject, &id(1), "{}").await);
         wait_until_empty(&node).await;
     }
     let (ann, bob) = (format!("peer_up {} ann", id(1)), format!("peer_up {} bob", id(1)));
     receiver.wait_for(&["node_up", &ann, &format!("peer_down {} gone", id(1)), &bob]).await;
+    node.stop().await;
+}
+
+/// A token does not protect an id whose secret is known to two users.
+#[actix_web::test]
+async fn a_takeover_by_another_subject_is_told() {
+    let receiver = Receiver::start();
+    let secret = format!("auth.secrets={TOKEN_SECRET}");
+    let node = node(&receiver, &["webhooks.grace_period=5m", "auth.mode=required", &secret]);
+    let (peer, secret) = crate::common::certified();
+    let mut clients = Vec::new();
+    for subject in ["ann", "ann", "bob"] {
+        clients.push(peer_of(&node, subject, &peer, &secret.to_string()).await);
+    }
+    let (ann, bob) = (format!("peer_up {peer} ann"), format!("peer_up {peer} bob"));
+    receiver.wait_for_one(&bob).await;
+    assert_eq!(receiver.short(), ["node_up", &ann, &format!("peer_down {peer} taken"), &bob]);
     node.stop().await;
 }

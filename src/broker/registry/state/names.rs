@@ -128,6 +128,9 @@ impl State {
         self.table.replace(name.key(), former.id, command.member());
         self.presence.leave(&name, former.id);
         self.dismiss(&name, former.id, &former.connection);
+        if let Some(hooks) = &self.hooks {
+            hooks.peer_replaced(&name, &former.connection, &command.connection);
+        }
         self.confirm(command);
     }
 
