@@ -17,8 +17,8 @@ use crate::broker::adapter::{Answer, BoxFuture, ClusterInbox, Epoch, Packet, Que
 use crate::broker::local_delivery::LocalDelivery;
 use crate::broker::registry::Registry;
 use crate::broker::registry::command::{
-    ComparePresence, GetNames, GetOwnPresence, GetPresenceVersions, GetStale, GetStats, GiveUp, NodeDown, RemotePacket,
-    Resync, Revoke,
+    ComparePresence, GetNames, GetOwnPresence, GetPresenceVersions, GetStale, GetStats, GiveUp, NodeDown, NodeUp,
+    RemotePacket, Resync, Revoke,
 };
 use crate::broker::registry::permits::CommandBudget;
 use crate::broker::respondent::Respondent;
@@ -108,8 +108,9 @@ impl ClusterInbox for AdapterInbox {
         }
     }
 
-    fn node_up(&self, _: &str) {
+    fn node_up(&self, node: &str) {
         self.respondent.ask_again();
+        self.registry.do_send(NodeUp { node: CompactString::new(node) });
     }
 
     fn node_down(&self, node: &str) {

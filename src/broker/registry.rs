@@ -30,7 +30,8 @@ use tokio::sync::oneshot;
 use crate::broker::adapter::Adapter;
 use crate::broker::registry::command::{
     Admitted, Command, ComparePresence, ConnectionClosed, GetNames, GetOwnPresence, GetPresence, GetPresenceVersions,
-    GetStale, GetStats, GetTopicsOf, GiveUp, NodeDown, RemotePacket, Resync, Revoke, SubscribePresence, Unsubscribe,
+    GetStale, GetStats, GetTopicsOf, GiveUp, NodeDown, NodeUp, RemotePacket, Resync, Revoke, SubscribePresence,
+    Unsubscribe,
 };
 use crate::broker::registry::state::{Resume, State};
 use crate::broker::registry_stats::RegistryStats;
@@ -270,6 +271,14 @@ impl Handler<NodeDown> for Registry {
     fn handle(&mut self, NodeDown { node }: NodeDown, ctx: &mut Self::Context) {
         self.state.node_down(&node);
         self.follow_up(ctx);
+    }
+}
+
+impl Handler<NodeUp> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, NodeUp { node }: NodeUp, _: &mut Self::Context) {
+        self.state.node_up(&node);
     }
 }
 

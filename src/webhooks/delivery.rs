@@ -153,6 +153,11 @@ impl Delivery {
                 self.fill_outbox();
                 self.outbox.push(Event::NodeDown { gone }, self.time_of(at), Instant::now());
             }
+            Message::NodeBack if self.closing.is_some() => {}
+            Message::NodeBack => {
+                self.fill_outbox();
+                self.outbox.push_lost(0, SystemTime::now(), Instant::now());
+            }
             Message::Dropped => self.must_tell_dropped = true,
             // a node that has exited before it has started has told both
             Message::Started { .. } if self.has_started => {}

@@ -30,6 +30,8 @@ pub(super) enum Message {
     Changed { at: Instant, subject: Subject, change: Change },
     /// Another node is gone.
     NodeDown { at: Instant, gone: CompactString },
+    /// A node that was told gone is back.
+    NodeBack,
     /// Events were dropped: the thread looks how many.
     Dropped,
     /// The node has started, and these are the others.
@@ -148,6 +150,11 @@ impl Webhooks {
 
     pub(super) fn node_down(&self, gone: &str) {
         self.offer(Message::NodeDown { at: self.shared.clock.now(), gone: gone.into() });
+    }
+
+    /// A node that was told gone is back.
+    pub(super) fn node_back(&self) {
+        self.send(Message::NodeBack);
     }
 
     /// Queues an event, if there is room for it.

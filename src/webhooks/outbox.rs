@@ -255,7 +255,7 @@ impl Outbox {
         self.waiting.extend(first);
         dropped.counted = counted(&dropped.kinds);
         let count = lost + dropped.counted as u64;
-        if count > 0 {
+        if count > 0 || dropped.kinds.contains(&EventType::Lost) {
             self.push_lost(count, time, now);
         }
         dropped

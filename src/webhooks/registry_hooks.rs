@@ -1,6 +1,6 @@
 //! [`RegistryHooks`]: what the registry reports. Only a registry with webhooks has one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use compact_str::CompactString;
 
@@ -13,17 +13,21 @@ use crate::topic::Topic;
 /// The reason of a client that has left its name, but not its connection; and of one whose name another node has taken.
 const LEFT: &str = "left";
 const TAKEN: &str = "taken";
+/// How many nodes are remembered that were told gone: each life of a node has another name, and only the last ones return.
+const GONE_NODES: usize = 100;
 
 /// What the registry reports to the webhooks.
 pub(crate) struct RegistryHooks {
     webhooks: Webhooks,
     /// How many clients are members of each room. The table of topics counts subscriptions of the server, too.
     rooms: HashMap<Topic, usize>,
+    /// The nodes that were told gone last.
+    gone: VecDeque<CompactString>,
 }
 
 impl RegistryHooks {
     pub(crate) fn new(webhooks: Webhooks) -> Self {
-        Self { webhooks, rooms: HashMap::new() }
+        Self { webhooks, rooms: HashMap::new(), gone: VecDeque::new() }
     }
 
     /// A name has got its owner.
@@ -82,8 +86,21 @@ impl RegistryHooks {
     }
 
     /// Another node is gone.
-    pub(crate) fn node_down(&self, node: &str) {
+    pub(crate) fn node_down(&mut self, node: &str) {
+        if self.gone.len() == GONE_NODES {
+            self.gone.pop_front();
+        }
+        self.gone.push_back(node.into());
         self.webhooks.node_down(node);
+    }
+
+    /// Another node is there. If it was told gone, the receiver has forgotten its peers and rooms.
+    pub(crate) fn node_up(&mut self, node: &str) {
+        let before = self.gone.len();
+        self.gone.retain(|gone| gone != node);
+        if self.gone.len() < before {
+            self.webhooks.node_back();
+        }
     }
 }
 

@@ -155,6 +155,20 @@ impl MemoryCluster {
         left.iter().for_each(|inbox| inbox.node_down(node));
     }
 
+    /// Tells the other nodes that a node is down, which lives on.
+    pub fn report_down(&self, node: &str) {
+        self.others(node).iter().for_each(|inbox| inbox.node_down(node));
+    }
+
+    /// Tells the other nodes that a node is up again.
+    pub fn report_up(&self, node: &str) {
+        self.others(node).iter().for_each(|inbox| inbox.node_up(node));
+    }
+
+    fn others(&self, node: &str) -> Vec<Arc<dyn ClusterInbox>> {
+        self.state().nodes.iter().filter(|(other, _)| *other != node).map(|(_, inbox)| inbox.clone()).collect()
+    }
+
     /// Stops the nodes, once they and the cluster hold nothing: all clients have left.
     pub async fn stop_empty(&self, nodes: Vec<Node>) {
         for node in &nodes {

@@ -88,3 +88,28 @@ async fn a_peer_that_moves_is_told_by_both_nodes() {
         }
     }
 }
+
+/// The receiver has forgotten its peers, and must read them.
+#[actix_web::test]
+async fn a_node_that_was_told_dead_and_is_not_is_a_loss() {
+    let (cluster, receiver) = (MemoryCluster::default(), Receiver::start());
+    let running = ["a-1", "b-1", "c-1"].map(|name| node(&cluster, name, &receiver, &[]));
+    wait_until("node_up of all", || async { receiver.requests().len() == 3 }).await;
+    cluster.report_up("b-1");
+    cluster.report_down("b-1");
+    cluster.report_up("b-1");
+    cluster.report_up("b-1");
+    cluster.report_down("c-1");
+    wait_until("all events", || async { receiver.short().contains(&"node_down c-1".to_owned()) }).await;
+    let of_a = || -> Vec<String> {
+        let requests = receiver.requests();
+        let of_a = requests.iter().map(crate::receiver::Request::json).filter(|json| json["instance"] == "a-1");
+        of_a.flat_map(|json| json["events"].as_array().unwrap().iter().map(crate::receiver::short).collect::<Vec<_>>())
+            .collect()
+    };
+    wait_until("all events of a", || async { of_a().last().is_some_and(|event| event == "node_down c-1") }).await;
+    assert_eq!(of_a(), ["node_up", "node_down b-1", "lost 0", "node_down c-1"]);
+    for node in running {
+        node.stop().await;
+    }
+}

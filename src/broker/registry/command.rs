@@ -118,6 +118,13 @@ pub(crate) struct NodeDown {
     pub(crate) node: CompactString,
 }
 
+/// Reports that another node is up, which may have been down.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct NodeUp {
+    pub(crate) node: CompactString,
+}
+
 /// Takes a name away from its owner on this node, unless the owner's epoch is newer.
 #[derive(Message)]
 #[rtype(result = "()")]

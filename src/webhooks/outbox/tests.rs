@@ -188,3 +188,14 @@ fn a_node_that_exits_gives_nothing_up() {
     assert_eq!(outbox.give_up(UNIX_EPOCH, start + 999 * SECOND), None);
     assert_eq!(outbox.counted(), 2);
 }
+
+/// That a node is back after it was told dead is a loss of no event.
+#[test]
+fn a_loss_of_no_event_is_told_as_well() {
+    let (mut outbox, start) = outbox();
+    outbox.push_lost(0, UNIX_EPOCH, start);
+    outbox.drop_all(UNIX_EPOCH, start);
+    assert_eq!(next(&mut outbox, start + SECOND).unwrap().1, ["lost"]);
+    outbox.drop_all(UNIX_EPOCH, start);
+    assert_eq!(next(&mut outbox, start + SECOND).unwrap().1, ["lost"]);
+}

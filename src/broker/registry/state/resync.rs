@@ -32,10 +32,17 @@ impl State {
     /// A node is down: its presence entries are removed, and the watched names are looked up again.
     pub(in crate::broker::registry) fn node_down(&mut self, node: &str) {
         self.presence.node_down(node);
-        if let Some(hooks) = &self.hooks {
+        if let Some(hooks) = &mut self.hooks {
             hooks.node_down(node);
         }
         self.passes.watches.start();
+    }
+
+    /// A node is up, which may have been down.
+    pub(in crate::broker::registry) fn node_up(&mut self, node: &str) {
+        if let Some(hooks) = &mut self.hooks {
+            hooks.node_up(node);
+        }
     }
 
     /// Whether a pass is to be continued.
