@@ -37,6 +37,6 @@ pub(super) async fn ask_all(api: &Api, question: Question) -> Result<AllAnswers,
     let others = others.unwrap_or_else(|_| Answers { answers: Vec::new(), silent: pubsub.other_nodes() });
     let mut silent = others.silent;
     silent.sort();
-    let answers = std::iter::once((pubsub.node_name(), own)).chain(others.answers).collect();
+    let answers = std::iter::once((pubsub.instance().clone(), own)).chain(others.answers).collect();
     Ok(AllAnswers { answers, silent })
 }

@@ -92,7 +92,7 @@ impl Disconnect {
             let number = number_of(&connection).ok_or_else(|| ApiError::invalid("invalid connection"))?;
             let node = match self.node {
                 Some(node) => node.into(),
-                None if api.node.pubsub.other_nodes().is_empty() => api.node.pubsub.node_name(),
+                None if api.node.pubsub.other_nodes().is_empty() => api.node.pubsub.instance().clone(),
                 // each node has a connection of this number
                 None => return Err(ApiError::invalid("with several nodes, a connection needs its node")),
             };

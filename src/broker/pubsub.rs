@@ -51,6 +51,8 @@ struct Inner {
     budget: Arc<CommandBudget>,
     memory: Arc<MemoryBudget>,
     adapter: Arc<dyn Adapter>,
+    /// The name of this life of the node.
+    instance: CompactString,
     webhooks: Option<Webhooks>,
     /// The maximum size of the queue to one [`Subscription`], in bytes.
     subscription_bytes: usize,
@@ -71,7 +73,7 @@ impl Pubsub {
         let (exit_signal, registry_died) = oneshot::channel();
         let (table, metrics, clock) = (local.table.clone(), local.metrics.clone(), local.clock.clone());
         let instance = life_of(&*adapter, config);
-        let webhooks = webhooks::start(config, instance, clock.clone(), metrics.clone())?;
+        let webhooks = webhooks::start(config, instance.clone(), clock.clone(), metrics.clone())?;
         let hooks = webhooks.clone();
         let registry_queue_bytes = config.limits.registry_queue_bytes;
         let (backplane, budget) = (adapter.clone(), CommandBudget::new(registry_queue_bytes));
@@ -81,7 +83,7 @@ impl Pubsub {
             Registry::new(&config, table, backplane, metrics, clock, ExitSignal(exit_signal)).with_webhooks(hooks)
         });
         let packets = CommandBudget::new(registry_queue_bytes);
-        let respondent = Respondent::new(local.table.clone(), registry.clone(), adapter.node());
+        let respondent = Respondent::new(local.table.clone(), registry.clone(), instance.clone());
         let inbox = AdapterInbox::new(local.clone(), memory.clone(), registry.clone(), packets, respondent.clone());
         adapter.start(Arc::new(inbox))?;
         let last_internal_id = AtomicU64::new(u64::MAX);
@@ -91,6 +93,7 @@ impl Pubsub {
             budget,
             memory,
             adapter,
+            instance,
             webhooks,
             subscription_bytes,
             last_internal_id,
@@ -215,6 +218,11 @@ impl Pubsub {
     /// This node's name among the others.
     pub(crate) fn node_name(&self) -> CompactString {
         self.0.adapter.node()
+    }
+
+    /// The name of this life of the node, by which backends know it.
+    pub(crate) fn instance(&self) -> &CompactString {
+        &self.0.instance
     }
 
     /// Is ready when the adapter has failed for good, with the reason.
@@ -367,7 +375,7 @@ impl Pubsub {
     }
 }
 
-/// The name of this life of the node, by which other nodes know it. A node without others has none yet.
+/// The name of this life of the node, by which other nodes know it. The adapter of a single node has one for all lives.
 fn life_of(adapter: &dyn Adapter, config: &Config) -> CompactString {
     if is_alone(adapter) { config.cluster.node.of_new_life() } else { adapter.node() }
 }

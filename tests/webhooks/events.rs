@@ -189,3 +189,23 @@ async fn a_takeover_by_another_subject_is_told() {
     assert_eq!(receiver.short(), ["node_up", &ann, &format!("peer_down {peer} taken"), &bob]);
     node.stop().await;
 }
+
+/// A backend compares them when it reads the state.
+#[actix_web::test]
+async fn the_server_api_knows_the_node_by_its_instance() {
+    const KEY: &str = "key-0123456789abcdef0123456789abcdef";
+    let receiver = Receiver::start();
+    let keys = format!(r#"api.keys=[{{ name = "a", key = "{KEY}", permissions = ["read"] }}]"#);
+    let node = node(&receiver, &["api.listen=127.0.0.1:0", &keys]);
+    let mut client = Client::new(node.address()).await;
+    client.join("1", &format!("peer:{}", id(1)), "{}").await;
+    receiver.wait_for_one(&format!("peer_up {}", id(1))).await;
+    let instance = receiver.requests()[0].json()["instance"].to_string();
+    let address = node.api_address().unwrap();
+    for path in ["/v1/stats".to_owned(), format!("/v1/peers/{}", id(1)), "/v1/topics/room:a".to_owned()] {
+        let headers = [&*format!("Authorization: Bearer {KEY}")];
+        let body = crate::common::longpoll::request(address, "GET", &path, &headers, b"").await.body;
+        assert!(body.contains(&instance), "{path}: {body}");
+    }
+    node.stop().await;
+}
