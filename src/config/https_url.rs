@@ -10,13 +10,13 @@ use url::{Host, Url};
 const MAX_BYTES: usize = 2_048;
 
 /// An `https:` URL, or an `http:` URL of the machine itself. It has no user name, no password and no fragment. `Display`
-/// and `Debug` do not show its query, which may be a secret.
+/// and `Debug` show its origin alone: its path and its query may be secrets.
 ///
 /// ```
 /// use handclasp::config::HttpsUrl;
 ///
 /// let url: HttpsUrl = "https://backend.example.com/hooks?key=hunter2".parse()?;
-/// assert_eq!(url.to_string(), "https://backend.example.com/hooks?***");
+/// assert_eq!(url.to_string(), "https://backend.example.com");
 /// # Ok::<(), handclasp::config::InvalidHttpsUrl>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
@@ -84,8 +84,7 @@ fn is_loopback(url: &Url) -> bool {
 
 impl fmt::Display for HttpsUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let query = if self.0.query().is_some() { "?***" } else { "" };
-        write!(f, "{}{}{query}", self.0.origin().ascii_serialization(), self.0.path())
+        f.write_str(&self.0.origin().ascii_serialization())
     }
 }
 
@@ -139,6 +138,16 @@ mod tests {
         assert_eq!(parsed("http://[::ffff:127.0.0.1]/").as_deref(), Ok("http://[::ffff:7f00:1]/"));
         assert_eq!(parsed("HTTPS://A.Test/../x").as_deref(), Ok("https://a.test/x"));
         assert_eq!(parsed(r"http://localhost\@evil.test/").as_deref(), Ok("http://localhost/@evil.test/"));
+    }
+
+    /// Services give addresses out whose path is the secret.
+    #[test]
+    fn only_the_origin_is_shown() {
+        let url: HttpsUrl = "https://a.test:8443/hunter2?key=hunter2".parse().unwrap();
+        assert_eq!(
+            (url.to_string().as_str(), format!("{url:?}").as_str()),
+            ("https://a.test:8443", "https://a.test:8443")
+        );
     }
 
     #[test]

@@ -460,7 +460,8 @@ sections! {
         /// When requests have failed for this long, the events that wait are dropped, and an event `lost` says how many.
         give_up_after: Duration = "5m", duration from "1s" to "24h";
         /// Maximum number of events that wait to be sent, including peers and rooms within `webhooks.grace_period`. An
-        /// event takes about 256 bytes and its name. Further ones are dropped, and an event `lost` says how many.
+        /// event takes about 256 bytes, its name and its subject, which do not count against `limits.memory_bytes`. Further
+        /// ones are dropped, and an event `lost` says how many.
         queue_size: usize = 10_000, integer from 100 to 1_000_000;
     }
 
