@@ -8,7 +8,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { access, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { createServer as createProbe } from "node:net";
+import { connect, createServer as createProbe } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -134,6 +134,17 @@ async function post(url, body) {
   }
 }
 
+/** A connection that has sent this much of a request whose signature is not known yet. */
+function sends(port, length, body) {
+  const socket = connect(port, "127.0.0.1");
+  ends.push(() => socket.destroy());
+  socket.on("error", () => {});
+  socket.resume();
+  socket.write(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${length}\r\n\r\n`);
+  socket.write(body);
+  return socket;
+}
+
 for (const [language, program, name] of /** @type {const} */ ([
   ["js", process.execPath, "receiver.mjs"],
   ["python", PYTHON, "receiver.py"],
@@ -159,6 +170,15 @@ for (const [language, program, name] of /** @type {const} */ ([
     };
     const url = `http://127.0.0.1:${port}/`;
     assert.equal(await post(url, '{"events": []}'), 401);
+    assert.equal((await fetch(url, { method: "POST", body: "{}" })).status, 401, "without a signature");
+    // one breaks off, one never ends, and one is too large
+    const broken = sends(port, 100, "{");
+    await once(broken, "connect");
+    await new Promise((resolve) => setImmediate(resolve));
+    broken.resetAndDestroy();
+    await once(sends(port, 100, "{"), "connect");
+    const large = sends(port, 200_000_000, Buffer.alloc(2_000_000));
+    await new Promise((resolve) => large.once("close", resolve));
     const node = await broker(url, { "cluster.node": "a" });
     const topics = [1, 2].map((n) => `peer:${ID.slice(0, -1)}${n}`);
     const [first] = [await client(node, topics[0]), await client(node, topics[1])];
