@@ -35,3 +35,26 @@ async fn move_and_kill(engine: Engine) {
     wait_until("node_down", || async { receiver.short().iter().any(|event| event.starts_with("node_down ")) }).await;
     assert_eq!(known(), [moving], "{} is gone with its node", staying.id);
 }
+
+/// The receiver has forgotten its peers, and must read them.
+#[actix_web::test]
+async fn a_backend_reads_the_state_when_a_node_was_only_cut_off() {
+    on_both(freeze).await;
+}
+
+async fn freeze(engine: Engine) {
+    let receiver = Receiver::start();
+    let sets = receiver.sets();
+    let [_here, there] = start(&engine, &sets.each_ref().map(String::as_str)).await;
+    let staying = Peer::new(there.address()).await;
+    receiver.wait_for_one(&format!("peer_up {}", staying.id)).await;
+    let tells = |what: &'static str| {
+        let receiver = receiver.clone();
+        async move { receiver.short().iter().any(|event| event.starts_with(what)) }
+    };
+    there.process.signal("STOP");
+    wait_until("node_down", || tells("node_down ")).await;
+    assert!(!tells("lost").await);
+    there.process.signal("CONT");
+    wait_until("lost", || tells("lost 0")).await;
+}
