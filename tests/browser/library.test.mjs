@@ -10,7 +10,7 @@ const { broker, browser } = await start();
 for (const [path, names] of /** @type {const} */ ([
   [
     "/lib/index.js",
-    "AbortedError Channel ClosedError DisconnectedError EndpointError HandclaspError OverflowError Presence ProtocolError RefusedError RejectedError Socket TimeoutError TooBigError",
+    "AbortedError Channel ClosedError DisconnectedError EndpointError HandclaspError OverflowError PermissionError Presence ProtocolError RefusedError RejectedError Socket TimeoutError TokenError TooBigError",
   ],
   [
     "/lib/rtc/index.js",
