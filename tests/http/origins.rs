@@ -255,7 +255,7 @@ async fn knock(node: &Node, (method, path, _): (&str, &str, &str), origin: &str)
         return (true, String::new());
     }
     let body = String::from_utf8(client.body(&head).await).unwrap();
-    (head.starts_with("HTTP/1.1 200") && !body.contains("403"), body)
+    (head.starts_with("HTTP/1.1 200") && !body.contains(r#""status":403"#), body)
 }
 
 fn sets(origins: &str) -> Vec<String> {
