@@ -38,6 +38,8 @@ pub(crate) struct Room {
     listed: bool,
     /// What the client's token permits, if it has one.
     access: Option<Access>,
+    /// Whether the client's token lets it only listen.
+    is_muted: bool,
     /// Whether tokens are checked, so that only they may say `info`.
     checks_tokens: bool,
 }
@@ -58,24 +60,19 @@ struct JoinParams {
 
 impl Room {
     pub(crate) fn new(options: RoomOptions) -> Self {
-        Self { options, listed: false, access: None, checks_tokens: false }
-    }
-
-    /// Whether the client's token lets it only listen to the room.
-    fn is_muted(&self, room: &str) -> bool {
-        self.access.as_ref().is_some_and(|access| !access.may_publish(room))
+        Self { options, listed: false, access: None, is_muted: false, checks_tokens: false }
     }
 
     /// Checks the `meta` of a presence entry: an object of limited size without members that begin with `phx_ref`,
     /// which the presence list adds itself, and without `info` where tokens are checked, which they alone may give.
-    fn meta(&self, text: &str, room: &str) -> Result<Payload, &'static str> {
+    fn meta(&self, text: &str) -> Result<Payload, &'static str> {
         let text = text.trim();
         if text.len() > self.options.meta_bytes {
             return Err("meta too large");
         }
         let members: HashMap<String, serde::de::IgnoredAny> = serde_json::from_str(text).map_err(|_| "invalid meta")?;
         // members would hear it as they hear a message
-        if !members.is_empty() && self.is_muted(room) {
+        if !members.is_empty() && self.is_muted {
             return Err(NOT_ALLOWED);
         }
         let is_kept = |key: &String| key.starts_with("phx_ref") || key == "info" && self.checks_tokens;
@@ -103,15 +100,17 @@ impl Channel for Room {
         let Ok(params) = payload.parse::<JoinParams>() else { return Join::error("invalid payload") };
         self.access = ctx.access().cloned();
         self.checks_tokens = ctx.checks_tokens();
-        if self.access.as_ref().is_some_and(|access| !access.may_join(ctx.topic().subtopic())) {
+        let (access, room) = (self.access.as_ref(), ctx.topic().subtopic());
+        if access.is_some_and(|access| !access.may_join(room)) {
             return Join::error(NOT_ALLOWED);
         }
+        self.is_muted = access.is_some_and(|access| !access.may_publish(room));
         let welcome = ctx.expires_in().map(|expires_in| Welcome { expires_in });
         let accepted = welcome.map_or_else(Join::ok, |welcome| Join::ok_with(&welcome));
         let Some(meta) = params.meta else {
             return if params.presence { accepted.subscribe_presence() } else { accepted };
         };
-        match self.meta(meta.get(), ctx.topic().subtopic()) {
+        match self.meta(meta.get()) {
             Ok(meta) => {
                 self.listed = true;
                 accepted.subscribe_presence().track(self.presence_key(ctx), meta)
@@ -121,7 +120,7 @@ impl Channel for Room {
     }
 
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
-        if self.is_muted(ctx.topic().subtopic()) {
+        if self.is_muted {
             return Reply::error(NOT_ALLOWED);
         }
         if event == "update_meta" {
@@ -141,7 +140,7 @@ impl Room {
         if !self.listed {
             return Reply::error("not listed");
         }
-        match self.meta(text, ctx.topic().subtopic()) {
+        match self.meta(text) {
             Ok(meta) => match ctx.update_presence(meta) {
                 Ok(()) => Reply::ok(),
                 Err(error) => Reply::error(error.reason()),
