@@ -8,7 +8,7 @@ import { createServer } from "node:http";
 import { after, afterEach, before, test } from "node:test";
 import { promisify } from "node:util";
 import { BINARY, startBroker } from "../broker.mjs";
-import { at } from "../tokens/sign.mjs";
+import { jwt } from "../tokens/sign.mjs";
 import { ok } from "./await.mjs";
 import { clientsOf } from "./token-clients.mjs";
 
@@ -21,14 +21,9 @@ const KINDS = {
 /** A key pair, with what signs a token by it. */
 function pair(alg, kid) {
   const { publicKey, privateKey } = KINDS[alg]();
-  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  const sign = (claims = {}) => {
-    const all = { sub: "u7", aud: "handclasp", exp: at(600), ...claims };
-    const message = `${part({ alg, kid })}.${part(all)}`;
-    const key = { key: privateKey, dsaEncoding: "ieee-p1363" };
-    return `${message}.${signWith(alg === "EdDSA" ? null : "sha256", Buffer.from(message), key).toString("base64url")}`;
-  };
-  return { jwk: { ...publicKey.export({ format: "jwk" }), kid }, sign };
+  const key = { key: privateKey, dsaEncoding: "ieee-p1363" };
+  const signature = (message) => signWith(alg === "EdDSA" ? null : "sha256", Buffer.from(message), key);
+  return { jwk: { ...publicKey.export({ format: "jwk" }), kid }, sign: () => jwt({ alg, kid }, {}, signature) };
 }
 
 const pairs = Object.keys(KINDS).map((alg) => pair(alg, alg));
