@@ -128,6 +128,7 @@ mod small_map;
 pub mod testing;
 pub mod topic;
 mod transports;
+mod wall_clock;
 mod webhooks;
 
 /// The operations that the micro benchmarks measure. A benchmark is a separate crate and cannot use private modules.

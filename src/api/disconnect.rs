@@ -10,12 +10,10 @@ use crate::api::ask::{AllAnswers, ask_all};
 use crate::api::call::Call;
 use crate::api::names::Protocol;
 use crate::api::state::Api;
+use crate::auth::MAX_ID;
 use crate::broker::Clients;
 use crate::broker::adapter::{self, NodeId, Question};
 use crate::json::present;
-
-/// The maximum length of a subject, in bytes.
-const MAX_SUBJECT: usize = 128;
 
 /// The body of the request: one of the handles, and how.
 #[derive(Deserialize)]
@@ -99,7 +97,7 @@ impl Disconnect {
             return Ok(Clients::Connection { node, number });
         }
         match self.subject.map(CompactString::from) {
-            Some(subject) if (1..=MAX_SUBJECT).contains(&subject.len()) => Ok(Clients::Subject(subject)),
+            Some(subject) if (1..=MAX_ID).contains(&subject.len()) => Ok(Clients::Subject(subject)),
             _ => Err(ApiError::invalid("a subject has 1 to 128 bytes")),
         }
     }

@@ -11,13 +11,10 @@ use crate::api::ask::{AllAnswers, ask_all};
 use crate::api::call::Call;
 use crate::api::disconnect::Disconnected;
 use crate::api::state::Api;
-use crate::api::times::unix_seconds;
-use crate::auth::{Revocation, RevokedTokens};
+use crate::auth::{MAX_ID, Revocation, RevokedTokens};
 use crate::broker::adapter::{self, Question};
 use crate::json::present;
-
-/// The maximum length of a subject and of a token's id, in bytes.
-const MAX_TEXT: usize = 128;
+use crate::wall_clock::since_1970;
 
 /// The last second of the year 9999, since 1970.
 const LATEST: f64 = 253_402_300_799.0;
@@ -63,12 +60,12 @@ impl Revoke {
     /// Without `before`, all tokens that were signed until now: `iat` is in whole seconds, and one that was signed in this
     /// second is meant, too. Tokens by a clock that is ahead by up to `auth.leeway` can be revoked by a later `before`.
     fn revocation(self, leeway: Duration) -> Result<Revocation, ApiError> {
-        let at = unix_seconds();
+        let at = since_1970().as_secs();
         let (text, tokens): (_, fn(String) -> RevokedTokens) = match (self.subject, self.token_id) {
             (Some(subject), _) => (subject, RevokedTokens::Subject),
             (None, token_id) => (token_id.unwrap_or_default(), RevokedTokens::TokenId),
         };
-        if !(1..=MAX_TEXT).contains(&text.len()) {
+        if !(1..=MAX_ID).contains(&text.len()) {
             return Err(ApiError::invalid("a subject or a token's id has 1 to 128 bytes"));
         }
         let latest = at + leeway.as_secs() + 1;

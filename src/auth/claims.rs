@@ -11,7 +11,7 @@ use crate::json::present;
 use crate::refusal::TokenRefusal;
 
 /// The maximum length of `sub` and of `jti`, in bytes.
-const MAX_ID: usize = 128;
+pub(crate) const MAX_ID: usize = 128;
 
 /// What the claims must agree with.
 #[derive(Clone, Debug)]

@@ -20,6 +20,7 @@ mod subjects;
 mod tokens;
 
 pub use access::Access;
+pub(crate) use claims::MAX_ID;
 pub use error::{InvalidAuth, TokenError};
 pub use grants::{GrantLists, Grants};
 pub(crate) use later_tokens::{JoinTokens, LaterTokens, Refreshed};

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -24,6 +24,7 @@ use super::subjects::{SubjectSlot, Subjects};
 use crate::config::schema::Auth;
 use crate::json::present;
 use crate::refusal::TokenRefusal;
+use crate::wall_clock::since_1970;
 
 /// The maximum size of a token, in bytes. A larger one is refused before anything of it is decoded.
 const MAX_TOKEN: usize = 4_096;
@@ -176,7 +177,7 @@ impl Tokens {
     /// # Errors
     /// Why it is refused.
     pub fn check(&self, token: &str) -> Result<Access, TokenError> {
-        self.check_at(token, unix_time(), Instant::now())
+        self.check_at(token, since_1970(), Instant::now())
     }
 
     /// Checks a token at a time since 1970, which is the monotonic time `now`.
@@ -216,7 +217,7 @@ impl Tokens {
     /// When there is no secret, or the token would be refused.
     pub fn sign(&self, request: &TokenRequest) -> Result<String, String> {
         let signer = self.signer.as_ref().ok_or("auth.secrets: empty, so there is no secret to sign with")?;
-        let iat = unix_time().as_secs();
+        let iat = since_1970().as_secs();
         let claims = NewClaims {
             sub: &request.subject,
             aud: &self.expected.audience,
@@ -240,11 +241,6 @@ impl fmt::Debug for Tokens {
 /// The part of a token, decoded. Neither padding nor bits after the last byte are accepted.
 fn decode(part: &str) -> Option<Vec<u8>> {
     BASE64_URL_SAFE_NO_PAD.decode(part).ok()
-}
-
-/// The time since 1970. Another machine has written the times of a token by its own wall clock.
-fn unix_time() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::config::schema::Webhooks as Config;
 use crate::config::webhooks::HookEvent;
 use crate::http_client::{FetchError, HttpClient, Response};
 use crate::metrics::labels::RequestOutcome;
+use crate::wall_clock::since_1970;
 
 /// The status of a receiver that wants no more requests.
 const GONE: u16 = 410;
@@ -324,7 +325,7 @@ fn guarded(request: impl FnOnce() -> Result<Response, FetchError>) -> Result<Res
 
 /// Signs and sends a request.
 fn post(client: &HttpClient, url: &HttpsUrl, config: &Config, request: &Request) -> Result<Response, FetchError> {
-    let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let timestamp = since_1970().as_secs();
     let signature = signature(&config.secrets, &request.id, timestamp, &request.body);
     let headers = [
         ("Content-Type", "application/json"),
