@@ -49,12 +49,12 @@ impl Protocol {
 
     /// The name that a client with this id owns.
     pub(super) fn peer(self, id: &str, limits: &Limits) -> Result<Topic, ApiError> {
-        let invalid = |_| ApiError::invalid("invalid peer id");
-        match self {
-            Self::Phoenix => peer::topic_of(id).ok_or(()).map_err(invalid),
-            Self::PeerJs => self.topic(id, limits).map_err(|_| ()).map_err(invalid),
-            Self::SocketIo => self.topic(&format!("{SID}{id}"), limits).map_err(|_| ()).map_err(invalid),
-        }
+        let name = match self {
+            Self::Phoenix => peer::topic_of(id),
+            Self::PeerJs => self.topic(id, limits).ok(),
+            Self::SocketIo => self.topic(&format!("{SID}{id}"), limits).ok(),
+        };
+        name.ok_or_else(|| ApiError::invalid("invalid peer id"))
     }
 }
 

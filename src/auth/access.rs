@@ -18,6 +18,7 @@ use super::subjects::Owner;
 #[derive(Clone)]
 pub struct Access(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     subject: String,
     owner: Owner,
@@ -86,18 +87,8 @@ impl Access {
         if self.0.exp > known.0.exp || self.0.ends <= known.0.ends {
             return self;
         }
-        let Inner { subject, owner, id, issued_at, grants, revocations, expires: _, ends: _, exp } = &*self.0;
-        Self(Arc::new(Inner {
-            subject: subject.clone(),
-            owner: *owner,
-            id: id.clone(),
-            issued_at: *issued_at,
-            grants: grants.clone(),
-            revocations: revocations.clone(),
-            expires: known.0.expires,
-            ends: known.0.ends,
-            exp: *exp,
-        }))
+        let Inner { expires, ends, .. } = *known.0;
+        Self(Arc::new(Inner { expires, ends, ..(*self.0).clone() }))
     }
 
     /// Whether the token was revoked.

@@ -100,21 +100,15 @@ impl Drop for KeysUrl {
 fn run(shared: &Shared, asked: &Receiver<()>, Times { refresh, pause }: Times) {
     let mut has_keys = shared.outcome().read_at.is_some();
     loop {
-        let started = Instant::now();
-        match asked.recv_timeout(if has_keys { refresh } else { pause }) {
-            Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) => {
-                // what is asked meanwhile has the same answer
-                let rest = pause.saturating_sub(started.elapsed());
-                let until = Instant::now() + rest;
-                loop {
-                    match asked.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                        Ok(()) => {}
-                        Err(RecvTimeoutError::Timeout) => break,
-                        Err(RecvTimeoutError::Disconnected) => return,
-                    }
-                }
+        let tried_at = Instant::now();
+        let mut due = tried_at + if has_keys { refresh } else { pause };
+        loop {
+            match asked.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Err(RecvTimeoutError::Disconnected) => return,
+                // what is asked later has the same answer
+                Ok(()) if due > tried_at + pause => due = tried_at + pause,
+                Ok(()) => {}
+                Err(RecvTimeoutError::Timeout) => break,
             }
         }
         has_keys = shared.read();

@@ -35,10 +35,15 @@ pub struct Revocation {
 }
 
 /// A part of a node's revocations, in the order of their [`RevokedTokens`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevocationsPage {
     /// The revocations.
     pub revocations: Vec<Revocation>,
     /// Whether there are no further ones.
     pub is_last: bool,
+}
+
+impl RevocationsPage {
+    /// The page of a node that has revoked nothing.
+    pub(crate) const EMPTY: Self = Self { revocations: Vec::new(), is_last: true };
 }

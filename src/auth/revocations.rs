@@ -74,8 +74,8 @@ impl Revocations {
     /// # Errors
     /// What is wrong with the file.
     pub(super) fn open_file(&self, path: PathBuf) -> Result<(), String> {
-        let mut file = RevocationsFile::open(path)?;
-        self.merge_all(file.read(self.most)?);
+        let mut file = RevocationsFile::open(path.clone())?;
+        self.read_file(&path)?;
         file.rewrite(&self.all()).map_err(|error| error.to_string())?;
         *self.lock_file() = Some(file);
         Ok(())
@@ -86,15 +86,10 @@ impl Revocations {
     /// # Errors
     /// What is wrong with the file.
     pub(super) fn read_file(&self, path: &Path) -> Result<(), String> {
-        self.merge_all(revocations_file::read(path, self.most)?);
-        Ok(())
-    }
-
-    fn merge_all(&self, revocations: Vec<Revocation>) {
+        let revocations = revocations_file::read(path, self.most)?;
         let mut by_tokens = self.lock();
-        for Revocation { tokens, before, at } in revocations {
-            merge(&mut by_tokens, tokens, Times { before, at });
-        }
+        revocations.into_iter().for_each(|revocation| merge(&mut by_tokens, revocation));
+        Ok(())
     }
 
     /// Revokes tokens. What an earlier revocation of the same tokens covers stays revoked. Returns whether any of the
@@ -118,12 +113,14 @@ impl Revocations {
     /// Adds revocations that are not known, as long as there is room. Returns them.
     fn add_new<'a>(&self, revocations: &'a [Revocation]) -> (Vec<&'a Revocation>, Result<(), RevokeError>) {
         let (mut by_tokens, mut new) = (self.lock(), Vec::new());
-        for revocation in revocations.iter().filter(|revocation| !covers(&by_tokens, revocation)).collect::<Vec<_>>() {
+        for revocation in revocations {
+            if covers(&by_tokens, revocation) {
+                continue;
+            }
             if let Err(error) = self.make_room(&mut by_tokens, revocation) {
                 return (new, Err(error));
             }
-            let Revocation { tokens, before, at } = revocation.clone();
-            merge(&mut by_tokens, tokens, Times { before, at });
+            merge(&mut by_tokens, revocation.clone());
             new.push(revocation);
         }
         (new, Ok(()))
@@ -182,7 +179,7 @@ fn revocation((tokens, times): (&RevokedTokens, &Times)) -> Revocation {
     Revocation { tokens: tokens.clone(), before: times.before, at: times.at }
 }
 
-fn merge(by_tokens: &mut ByTokens, tokens: RevokedTokens, Times { before, at }: Times) {
+fn merge(by_tokens: &mut ByTokens, Revocation { tokens, before, at }: Revocation) {
     let times = by_tokens.entry(tokens).or_insert(Times { before, at });
     *times = Times { before: times.before.max(before), at: times.at.max(at) };
 }

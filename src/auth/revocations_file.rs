@@ -31,14 +31,6 @@ impl RevocationsFile {
         Ok(Self { path, file, lines: 0, is_damaged: false })
     }
 
-    /// What is in the file.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub(super) fn read(&self, most: usize) -> Result<Vec<Revocation>, String> {
-        read(&self.path, most)
-    }
-
     /// Whether most lines are not needed, if `needed` are.
     pub(super) fn is_too_long(&self, needed: usize) -> bool {
         self.lines >= 2 * needed + SPARE_LINES

@@ -206,8 +206,7 @@ impl Respondent {
 
     /// The first revocations of this node behind `after`.
     fn revocations(&self, after: Option<RevokedTokens>) -> RevocationsPage {
-        let none = || RevocationsPage { revocations: Vec::new(), is_last: true };
-        self.control().map_or_else(none, |control| control.revocations(after))
+        self.control().map_or(RevocationsPage::EMPTY, |control| control.revocations(after))
     }
 
     /// Other nodes may know what this one has missed: messages were lost, or a node is new.

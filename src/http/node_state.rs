@@ -66,18 +66,18 @@ impl NodeState {
         })
     }
 
-    /// Revokes tokens, and closes the connections of this node that have one of them. Returns how many. `None` if tokens
-    /// are ignored.
+    /// Revokes tokens, and closes the connections of this node that have one of them. Returns how many. Where
+    /// tokens are ignored, no client has one.
     ///
     /// # Errors
     /// When there are too many revocations, or they cannot be kept.
-    pub(crate) fn revoke(&self, revocations: &[Revocation]) -> Result<Option<usize>, RevokeError> {
-        let Some(tokens) = &self.tokens else { return Ok(None) };
+    pub(crate) fn revoke(&self, revocations: &[Revocation]) -> Result<usize, RevokeError> {
+        let Some(tokens) = &self.tokens else { return Ok(0) };
         match tokens.revocations().add(revocations) {
-            Ok(false) => Ok(Some(0)),
+            Ok(false) => Ok(0),
             added => {
                 let closed = self.hub.close_revoked();
-                added.map(|_| Some(closed))
+                added.map(|_| closed)
             }
         }
     }
@@ -152,20 +152,12 @@ impl NodeControl for NodeState {
     }
 
     fn revoke_here(&self, revocation: &Revocation) -> Option<usize> {
-        match self.revoke(std::slice::from_ref(revocation)) {
-            Ok(Some(closed)) => Some(closed),
-            // no client of this node has a token
-            Ok(None) => Some(0),
-            Err(error) => {
-                log::error!("{error}");
-                None
-            }
-        }
+        let revoked = self.revoke(std::slice::from_ref(revocation));
+        revoked.inspect_err(|error| log::error!("{error}")).ok()
     }
 
     fn revocations(&self, after: Option<RevokedTokens>) -> RevocationsPage {
-        let none = || RevocationsPage { revocations: Vec::new(), is_last: true };
-        self.tokens.as_ref().map_or_else(none, |tokens| tokens.revocations().page(after))
+        self.tokens.as_ref().map_or(RevocationsPage::EMPTY, |tokens| tokens.revocations().page(after))
     }
 
     fn ask_again(&self) {

@@ -31,12 +31,9 @@ async fn learn_all(node: &Arc<NodeState>) -> bool {
             return false;
         }
         let Answers { answers, silent } = node.pubsub.ask_others(Question::Revocations(after)).await;
-        let mut pages = answers.into_iter().filter_map(|(_, answer)| match answer {
-            Answer::Revocations(page) => Some(page),
-            _ => None,
-        });
         let mut next: Option<RevokedTokens> = None;
-        for RevocationsPage { revocations, is_last } in pages.by_ref() {
+        for (_, answer) in answers {
+            let Answer::Revocations(RevocationsPage { revocations, is_last }) = answer else { continue };
             // the pages of the nodes end at different places: what follows the first of these is not known yet
             if !is_last && let Some(Revocation { tokens, .. }) = revocations.last() {
                 next = Some(next.map_or_else(|| tokens.clone(), |next| next.min(tokens.clone())));

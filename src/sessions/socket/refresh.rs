@@ -18,7 +18,7 @@ const RATE_LIMITED: &str = "rate_limited";
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum FreshToken {
-    Named { access_token: String },
+    Named(Named),
     Argument((String,)),
     NamedArgument((Named,)),
 }
@@ -31,8 +31,9 @@ struct Named {
 impl FreshToken {
     fn into_text(self) -> String {
         match self {
-            Self::Named { access_token } | Self::Argument((access_token,)) => access_token,
-            Self::NamedArgument((Named { access_token },)) => access_token,
+            Self::Named(Named { access_token })
+            | Self::Argument((access_token,))
+            | Self::NamedArgument((Named { access_token },)) => access_token,
         }
     }
 }
