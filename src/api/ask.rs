@@ -1,5 +1,5 @@
-//! One question to all nodes: this one answers itself, and the others have a second. Who has not answered by then is
-//! `silent`, so that a partial answer is never taken for a whole one.
+//! One question to all nodes: this one answers itself, and the others have a second. A node that has not answered by then
+//! is `silent`, so that a partial answer is never taken for a whole one.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! The keys of the server API: which key a request has, what it permits, and how many requests it may make.
 //!
 //! A key is compared by its SHA-256, with every key and in constant time, so that the time of an answer tells nothing
-//! about a key. An address that has sent too many wrong keys is told of no further one whether it is wrong. A right key is
-//! always admitted: backends may share an address, such as that of a proxy, with others.
+//! about a key. An address that has sent too many wrong keys gets 429 for further ones. A right key is always admitted:
+//! backends may share an address, such as that of a proxy, with others.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -26,7 +26,7 @@ const WRONG_KEY_SECONDS: u32 = 6;
 const TOO_MANY_WRONG: &str = "too many wrong keys";
 /// How many addresses are remembered. All others share one count.
 const ADDRESSES: usize = 1_024;
-/// The name of whoever may open the unix socket, in the log.
+/// The name of the backends on the unix socket, in the log.
 const SOCKET: &str = "unix socket";
 
 /// All keys.
@@ -62,10 +62,10 @@ impl Keys {
         Self::of(keys, requests_per_second, true)
     }
 
-    /// Those of a unix socket: whoever may open it may do everything.
+    /// Those of a unix socket: a process that may open it may do everything.
     pub(super) fn of_socket(requests_per_second: u32) -> Self {
-        let whoever = (SOCKET, Permission::ALL.as_slice(), [0; 32]);
-        Self::of([whoever].into_iter(), requests_per_second, false)
+        let everything = (SOCKET, Permission::ALL.as_slice(), [0; 32]);
+        Self::of([everything].into_iter(), requests_per_second, false)
     }
 
     fn of<'a>(

@@ -127,7 +127,7 @@ mod tests {
         Answer { status, body: vec![b'x'; bytes].into(), retry_after: None }
     }
 
-    /// Whether a request is the first one with its key. It is answered at once.
+    /// Whether a request is the first one with its key. If so, this answers it.
     fn is_first(remembered: &Remembered, n: usize, given: &Answer, now: Instant) -> bool {
         match remembered.begin(&key(n), [0; 32], now).unwrap() {
             Begun::First(sender) => {

@@ -51,7 +51,7 @@ pub struct PeerInfo {
     pub age: Duration,
     /// The other topics that it is a member of, as its clients name them. Not all if they are many.
     pub topics: Vec<CompactString>,
-    /// The size of what waits for it, in bytes.
+    /// The size of the messages that wait for the client, in bytes.
     pub queue_bytes: usize,
 }
 

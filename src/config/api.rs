@@ -32,7 +32,7 @@ const KEY_FIELDS: [&str; 3] = ["name", "key", "permissions"];
 pub enum ApiListen {
     /// An IP address or host name, and a port. Each request needs a key.
     Tcp(ListenAddress),
-    /// The path of a unix socket. Whoever may open the file needs no key.
+    /// The path of a unix socket. A process that may open the file needs no key.
     Unix(PathBuf),
 }
 

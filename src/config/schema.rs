@@ -451,7 +451,7 @@ sections! {
         /// The topics of these events, at most 64: names, or beginnings with "*", such as "peer:*" and "room:team-*".
         /// Names of other protocols begin with the protocol: "peerjs:*", "socketio:*".
         topics: Vec<String> = ["*"], patterns;
-        /// A peer or a room that comes back within this time was never gone: no event is sent. "0s" sends each change.
+        /// If a peer or a room comes back within this time, no event is sent. "0s" sends each change.
         grace_period: Duration = "5s", duration from "0s" to "5m";
         /// Events are collected for this long and sent in one request.
         batch_interval: Duration = "100ms", duration from "10ms" to "10s";

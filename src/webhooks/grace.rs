@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_back_in_time_was_never_gone() {
+    fn a_return_in_time_is_not_told() {
         let (mut grace, start) = (Grace::new(PERIOD), Instant::now());
         assert_eq!(
             told(&mut grace, start, &[(0, up()), (1, down()), (5, up()), (6, down()), (10, up())], 99),
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_back_too_late_was_gone_however_late_the_thread_looks() {
+    fn a_return_too_late_is_told_however_late_the_thread_looks() {
         let (mut grace, start) = (Grace::new(PERIOD), Instant::now());
         let changes = [(0, up()), (1, down()), (6, up()), (7, down())];
         assert_eq!(told(&mut grace, start, &changes, 11), [(0, true), (1, false), (6, true)]);

@@ -74,7 +74,7 @@ pub(super) struct State {
     presence: PresenceTracker,
     held: HeldSignals,
     passes: Passes,
-    /// What a backend is told, if it is told anything.
+    /// Reports peers and rooms to the webhooks, if there are any.
     hooks: Option<RegistryHooks>,
     pending: Vec<Pending>,
 }
