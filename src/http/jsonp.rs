@@ -10,7 +10,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::config::origin::Origins;
-use crate::http::mount::ConnectError;
+use crate::http::connect_error::ConnectError;
 use crate::http::request::{check_origin, check_origin_of, form_decoded};
 use crate::json::push_string;
 

@@ -4,6 +4,8 @@
 pub(crate) mod acceptor;
 pub(crate) mod body;
 pub(crate) mod client_ip;
+pub(crate) mod connect_error;
+pub(crate) mod connect_info;
 pub(crate) mod cors;
 #[cfg(feature = "page")]
 pub(crate) mod endpoints;
@@ -26,4 +28,6 @@ pub(crate) mod static_files;
 pub(crate) mod token_check;
 pub(crate) mod upgraded_socket;
 
-pub use mount::{ConnectError, ConnectInfo, Mount, SocketInit};
+pub use connect_error::ConnectError;
+pub use connect_info::ConnectInfo;
+pub use mount::{Mount, SocketInit};

@@ -1,33 +1,23 @@
 //! [`Mount`]: a path where clients connect, the channels that serve it, and the decision which clients may connect.
 //!
-//! How a mount accepts a client is in [`acceptor`](crate::http::acceptor).
+//! What the function that decides is told is in [`connect_info`](crate::http::connect_info), and how it refuses in
+//! [`connect_error`](crate::http::connect_error). How a mount accepts a client is in
+//! [`acceptor`](crate::http::acceptor).
 
 use std::any::Any;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderMap};
-use actix_web::http::uri::Uri;
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use compact_str::CompactString;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
-use crate::auth::Access;
 use crate::channels::assigns::Assigns;
 use crate::channels::channel::Router;
 use crate::config::origin::Origins;
-use crate::http::client_ip::ClientIp;
-use crate::http::hosts;
-use crate::http::token_check::OfferedToken;
-use crate::refusal::{ConnectRefusal, TokenRefusal};
+use crate::http::connect_error::ConnectError;
+use crate::http::connect_info::ConnectInfo;
 use crate::topic::Topic;
-
-/// After how many seconds a client that a limit has refused may try again. The buckets of the limits refill all the time.
-pub(crate) const RETRY_AFTER: &str = "1";
 
 /// A path where clients connect: `<path>/websocket` for WebSockets, and `<path>/longpoll` for long polling.
 ///
@@ -160,7 +150,7 @@ impl Mount {
 
     /// Checks the tokens of clients, unless `auth.mode` is "off". If it is "required", only clients with a valid token can
     /// connect. The standard mounts of [`Endpoint::new`](crate::Endpoint::new) do so. [`connect`](Self::connect) runs only
-    /// for clients that pass, and [`ConnectInfo::access`] says what the token permits. Channels find the same [`Access`] in
+    /// for clients that pass, and [`ConnectInfo::access`] says what the token permits. Channels find the same [`Access`](crate::Access) in
     /// the assigns, and have to obey its grants.
     ///
     /// A Socket.IO client may send the token with its join. Then `connect` runs before, and sees no access.
@@ -221,107 +211,6 @@ impl fmt::Debug for Mount {
     }
 }
 
-/// A client's request to connect. All of it comes from the client and is unverified, except the addresses.
-pub struct ConnectInfo {
-    pub(crate) request: HttpRequest,
-    pub(crate) params: Vec<(String, String)>,
-    pub(crate) client_ip: ClientIp,
-    pub(crate) auth_token: Option<String>,
-    pub(crate) token: OfferedToken,
-    /// What the token permits, once it is checked.
-    pub(crate) access: Option<Access>,
-    pub(crate) transport: &'static str,
-}
-
-/// Without what the client has sent: tokens may be in it.
-impl fmt::Debug for ConnectInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConnectInfo")
-            .field("client_ip", &self.client_ip)
-            .field("transport", &self.transport)
-            .finish_non_exhaustive()
-    }
-}
-
-impl ConnectInfo {
-    /// The value of a connect param. If several have the same name, the last one counts. A nested param has its name as
-    /// in the URL, such as `user[name]`.
-    #[must_use]
-    pub fn param(&self, name: &str) -> Option<&str> {
-        self.params.iter().rev().find(|(key, _)| key == name).map(|(_, value)| &**value)
-    }
-
-    /// All connect params, in order.
-    pub fn params(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.params.iter().map(|(name, value)| (&**name, &**value))
-    }
-
-    /// A header's value, if it is visible ASCII text.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.request.headers().get(name)?.to_str().ok()
-    }
-
-    /// All headers.
-    #[must_use]
-    pub fn headers(&self) -> &HeaderMap {
-        self.request.headers()
-    }
-
-    /// The client's IP address. Behind a trusted proxy, it is the address that the proxy forwards.
-    #[must_use]
-    pub fn client_address(&self) -> IpAddr {
-        self.client_ip.address
-    }
-
-    /// The address of the other end of the TCP connection: the client's, or that of a proxy.
-    #[must_use]
-    pub fn peer_address(&self) -> Option<SocketAddr> {
-        self.request.peer_addr()
-    }
-
-    /// The request's path and query.
-    #[must_use]
-    pub fn uri(&self) -> &Uri {
-        self.request.uri()
-    }
-
-    /// The scheme of the request, `http` or `https`: a trusted proxy's `X-Forwarded-Proto`, or else `http`. The proxy
-    /// terminates TLS.
-    #[must_use]
-    pub fn scheme(&self) -> &str {
-        let forwarded = if self.client_ip.is_proxied { self.header("x-forwarded-proto") } else { None };
-        forwarded.unwrap_or("http")
-    }
-
-    /// The host (and port) of the request: the last `X-Forwarded-Host` of a trusted proxy, or else the
-    /// `Host` header.
-    #[must_use]
-    pub fn host(&self) -> &str {
-        hosts::requested(&self.request).unwrap_or("")
-    }
-
-    /// The client's transport: `websocket` or `longpoll`.
-    #[must_use]
-    pub fn transport(&self) -> &'static str {
-        self.transport
-    }
-
-    /// What the client's token permits, if the mount [checks tokens](Mount::check_tokens), `auth.mode` is not "off", and
-    /// the client has sent one.
-    #[must_use]
-    pub fn access(&self) -> Option<&Access> {
-        self.access.as_ref()
-    }
-
-    /// The decoded token of the client's `authToken` option. The client sends it as a subprotocol or a header, never in
-    /// the URL.
-    #[must_use]
-    pub fn auth_token(&self) -> Option<&str> {
-        self.auth_token.as_deref()
-    }
-}
-
 /// The initial state of an accepted client's socket: its id and assigns.
 #[derive(Debug, Default)]
 pub struct SocketInit {
@@ -347,77 +236,3 @@ impl SocketInit {
         self
     }
 }
-
-/// The refusal of a client: the response that it receives instead of the upgrade.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectError {
-    pub(crate) status: StatusCode,
-    pub(crate) body: CompactString,
-    /// The reason under which the refusal is counted.
-    pub(crate) reason: ConnectRefusal,
-}
-
-impl ConnectError {
-    /// 403 with an empty body, as Phoenix responds.
-    #[must_use]
-    pub const fn forbidden() -> Self {
-        Self { status: StatusCode::FORBIDDEN, body: CompactString::const_new(""), reason: ConnectRefusal::Mount }
-    }
-
-    /// A status from 400 to 599, and a plain-text body. A browser shows neither to the page that opens the WebSocket.
-    #[must_use]
-    pub fn new(status: StatusCode, body: impl Into<CompactString>) -> Self {
-        Self { status, body: body.into(), reason: ConnectRefusal::Mount }
-    }
-
-    /// The mount's `connect` has panicked.
-    pub(crate) fn crashed() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "").with_reason(ConnectRefusal::Crash)
-    }
-
-    /// The node has no room for another connection.
-    pub(crate) fn full() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "this server is full").with_reason(ConnectRefusal::Full)
-    }
-
-    /// The status of the response, and for a limit per client IP when to try again. No cache stores it, because it
-    /// depends on the client.
-    pub(crate) fn response(&self) -> HttpResponseBuilder {
-        let mut response = HttpResponse::build(self.status);
-        response.insert_header((header::CACHE_CONTROL, "no-store"));
-        if matches!(self.reason, ConnectRefusal::Address | ConnectRefusal::RateLimited) {
-            response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
-        }
-        response
-    }
-
-    /// The response with the body. It may show a value from the client, so no browser may take it for a page.
-    pub(crate) fn text_response(&self) -> HttpResponse {
-        let mut response = self.response();
-        response.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
-        response.content_type("text/plain; charset=utf-8").body(self.body.to_string())
-    }
-
-    /// Sets the reason of a refusal that does not come from the mount's `connect`.
-    pub(crate) fn with_reason(self, reason: ConnectRefusal) -> Self {
-        Self { reason, ..self }
-    }
-}
-
-impl From<TokenRefusal> for ConnectError {
-    fn from(refusal: TokenRefusal) -> Self {
-        let status = match refusal {
-            TokenRefusal::TooManySockets => StatusCode::TOO_MANY_REQUESTS,
-            _ => StatusCode::FORBIDDEN,
-        };
-        Self::new(status, refusal.text()).with_reason(refusal.into())
-    }
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "refused with {}", self.status.as_u16())
-    }
-}
-
-impl std::error::Error for ConnectError {}

@@ -9,8 +9,8 @@ use actix_web::http::{Method, StatusCode, Version as HttpVersion};
 use base64::Engine;
 
 use crate::config::origin::Origins;
+use crate::http::connect_error::ConnectError;
 use crate::http::hosts;
-use crate::http::mount::ConnectError;
 use crate::http::refusal_log::quoted;
 use crate::refusal::ConnectRefusal;
 

@@ -5,7 +5,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::connections::hub::ConnectionSlot;
 use crate::http::acceptor::Acceptor;
-use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
+use crate::http::connect_error::ConnectError;
+use crate::http::connect_info::ConnectInfo;
+use crate::http::mount::SocketInit;
 use crate::http::request::{check_origin, params};
 use crate::http::token_check::{OfferedToken, token_of};
 use crate::protocol::Protocol;

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, HttpResponseBuilder};
 
 use crate::http::acceptor::Acceptor;
-use crate::http::mount::ConnectError;
+use crate::http::connect_error::ConnectError;
 use crate::refusal::ConnectRefusal;
 
 /// Why a request is rejected.

@@ -12,8 +12,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::error::EngineError;
 use super::payload::{Body, Dialect};
 use crate::config::origin::Origins;
+use crate::http::connect_error::ConnectError;
 use crate::http::jsonp;
-use crate::http::mount::ConnectError;
 use crate::http::request::check_origin;
 use crate::protocol::{Frame, Malformed};
 

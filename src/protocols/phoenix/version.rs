@@ -1,6 +1,6 @@
 //! The version of Phoenix's serializer that a client requests.
 
-use crate::http::mount::ConnectError;
+use crate::http::connect_error::ConnectError;
 use crate::refusal::ConnectRefusal;
 
 /// A version of the serializer, requested with the query parameter `vsn`.

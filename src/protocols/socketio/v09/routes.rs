@@ -11,8 +11,9 @@ use compact_str::format_compact;
 
 use super::{SocketIo09, close_frame, frame, packet, polling, stream};
 use crate::http::acceptor::Acceptor;
+use crate::http::connect_error::ConnectError;
+use crate::http::connect_info::ConnectInfo;
 use crate::http::jsonp;
-use crate::http::mount::{ConnectError, ConnectInfo};
 use crate::http::request::{check_origin, params};
 use crate::http::token_check::{OfferedToken, token_of};
 use crate::http::{cors, methods};

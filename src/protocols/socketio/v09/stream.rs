@@ -11,9 +11,9 @@ use futures_util::stream::once;
 
 use super::{SocketIo09, close_frame, comes_back, frame, packet};
 use crate::http::acceptor::{Acceptor, mark_upgraded};
+use crate::http::connect_error::ConnectError;
 use crate::http::jsonp;
 use crate::http::longpoll::abandoned;
-use crate::http::mount::ConnectError;
 use crate::http::request::check_upgrade;
 use crate::http::upgraded_socket::{UpgradeOptions, UpgradedSocket};
 use crate::protocol::Frame;
