@@ -2,11 +2,15 @@
 //! commands to the registry.
 //!
 //! The calling thread delivers a broadcast itself, from the table that the registry publishes: first to local members,
-//! and then to the adapter. So a broken backplane does not affect local members.
+//! and then to the adapter. So a broken backplane does not affect local members. The commands to the registry are in
+//! `commands`, and the questions to this node and the others in `inquiries`.
+
+mod commands;
+mod inquiries;
 
 use std::future::ready;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use actix::{Actor, Addr, ArbiterHandle};
@@ -14,28 +18,19 @@ use compact_str::CompactString;
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
-#[cfg(test)]
-use crate::broker::adapter::Epoch;
-use crate::broker::adapter::{Adapter, Answer, Answers, BoxFuture, LocalAdapter, NodeId, Question};
+use crate::broker::adapter::{Adapter, BoxFuture, LocalAdapter, NodeId};
 use crate::broker::adapter_inbox::AdapterInbox;
-use crate::broker::census::{Census, ClusterPresence};
 use crate::broker::local_delivery::{LocalDelivery, Reached};
-use crate::broker::registry::command::{
-    Admitted, ChangePresence, Command, ConnectionClosed, GetOwnPresence, GetPresence, GetStats, Subscribe,
-    SubscribePresence, Unsubscribe, Watch,
-};
-use crate::broker::registry::held_signals::HeldSignal;
-use crate::broker::registry::permits::{CommandBudget, Permit};
+use crate::broker::registry::permits::CommandBudget;
 use crate::broker::registry::{ExitSignal, Registry};
-use crate::broker::registry_stats::RegistryStats;
-use crate::broker::respondent::{NodeControl, Respondent};
+use crate::broker::respondent::Respondent;
 use crate::broker::topic_table::TopicTable;
 use crate::config::schema::Config;
 use crate::connections::clock::Clock;
-use crate::connections::connection::{Connection, ConnectionId, Member, MemberId};
+use crate::connections::connection::{Connection, ConnectionId};
 use crate::connections::envelope::SocketEvent;
 use crate::memory::MemoryBudget;
-use crate::message::{Broadcast, DeliveryStatus, Event, Payload, PresenceList, Signal};
+use crate::message::{Broadcast, DeliveryStatus, Event, Payload, Signal};
 use crate::metrics::families::Metrics;
 use crate::protocol::Delivery;
 use crate::topic::{Realm, Topic};
@@ -125,78 +120,6 @@ impl Pubsub {
     /// The topics of a realm that have members on this node.
     pub(crate) fn topics_of(&self, realm: Realm) -> Vec<Topic> {
         self.0.local.table.topics_of(realm)
-    }
-
-    /// The topic's presence list, as this node knows it: the `meta` objects of each key. It has the entries of this
-    /// node's members. It has those of other nodes while a member on this node subscribes to the list, some moments
-    /// after they change. [`presence_on_all_nodes`](Self::presence_on_all_nodes) asks the other nodes.
-    ///
-    /// ```no_run
-    /// # async fn show(pubsub: handclasp::Pubsub) -> Result<(), Box<dyn std::error::Error>> {
-    /// for (key, metas) in pubsub.presence(&handclasp::Topic::parse("room:lobby")?).await {
-    ///     println!("{key} is here {} times", metas.len());
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn presence(&self, topic: &Topic) -> PresenceList {
-        self.0.registry.send(GetPresence { topic: topic.clone() }).await.unwrap_or_default()
-    }
-
-    /// The sizes of the registry's tables. All are zero if the registry has died.
-    pub async fn stats(&self) -> RegistryStats {
-        self.0.registry.send(GetStats).await.unwrap_or_default()
-    }
-
-    /// The names that clients of this node own, with their epochs.
-    #[cfg(test)]
-    pub(crate) async fn names(&self) -> Vec<(Topic, Epoch)> {
-        self.0
-            .registry
-            .send(crate::broker::registry::command::GetNames { after: None, limit: usize::MAX })
-            .await
-            .unwrap_or_default()
-    }
-
-    /// The topic's presence list on all nodes, and the nodes that did not answer in time.
-    pub async fn presence_on_all_nodes(&self, topic: &Topic) -> ClusterPresence {
-        let question = Question::Presence(topic.clone());
-        let own = self.0.registry.send(GetOwnPresence { topic: topic.clone() });
-        let (own, answers) = futures_util::future::join(own, self.0.adapter.ask(question)).await;
-        let mut list: PresenceList = own.unwrap_or_default();
-        let lists = answers.answers.into_iter().filter_map(|(_, answer)| match answer {
-            Answer::Presence(list) => Some(list),
-            _ => None,
-        });
-        for (key, metas) in lists.flatten() {
-            list.entry(key).or_default().extend(metas);
-        }
-        ClusterPresence { list, silent: answers.silent }
-    }
-
-    /// The sizes of the tables of every node, this one first, and the nodes that did not answer in time.
-    pub async fn census(&self) -> Census {
-        let (own, answers) = futures_util::future::join(self.stats(), self.0.adapter.ask(Question::Census)).await;
-        let others = answers.answers.into_iter().filter_map(|(node, answer)| match answer {
-            Answer::Census(stats) => Some((node, stats)),
-            _ => None,
-        });
-        Census { nodes: std::iter::once((self.node_name(), own)).chain(others).collect(), silent: answers.silent }
-    }
-
-    /// From now on, questions about the node's connections are answered.
-    pub(crate) fn set_control(&self, control: Weak<dyn NodeControl>) {
-        self.0.respondent.set_control(control);
-    }
-
-    /// This node's answer to a question of the server API.
-    pub(crate) fn answer(&self, question: Question) -> BoxFuture<Answer> {
-        self.0.respondent.answer(question)
-    }
-
-    /// The answers of the other nodes.
-    pub(crate) fn ask_others(&self, question: Question) -> BoxFuture<Answers> {
-        self.0.adapter.ask(question)
     }
 
     /// The node's counters.
@@ -324,54 +247,9 @@ impl Pubsub {
         self.0.local.deliver(name, delivery, None, now)
     }
 
-    /// Holds a signal until a client takes the name, if no client of any node owns it. `from` receives the delivery
-    /// status as a [`SocketEvent`].
-    pub(crate) fn hold_signal(&self, signal: Signal, delivery: Arc<Delivery>, from: Arc<Connection>, permit: Permit) {
-        self.send_command(Command::Hold(HeldSignal { from, signal, delivery }), permit);
-    }
-
     /// A number for the connection of a [`Subscription`]. These count down; those of clients count up from one.
     pub(crate) fn internal_id(&self) -> ConnectionId {
         ConnectionId(self.0.last_internal_id.fetch_sub(1, Ordering::Relaxed) - 1)
-    }
-
-    pub(crate) fn add_member(&self, command: Subscribe, permit: Permit) {
-        command.connection.mark_registered();
-        self.send_command(Command::Subscribe(command), permit);
-    }
-
-    pub(crate) fn watch(&self, watch: Watch, permit: Permit) {
-        watch.member.connection.mark_registered();
-        self.send_command(Command::Watch(watch), permit);
-    }
-
-    pub(crate) fn change_presence(&self, change: ChangePresence, permit: Permit) {
-        self.send_command(Command::Presence(change), permit);
-    }
-
-    /// Requests a topic's presence list for a member, and from then on its changes. Needs no permit: each connection
-    /// requests one list at a time, for a topic that it has joined.
-    pub(crate) fn subscribe_presence(&self, member: Member, topic: Topic) {
-        self.0.registry.do_send(SubscribePresence { member, topic });
-    }
-
-    /// Queues a command. With its permit, it is never refused.
-    fn send_command(&self, command: Command, permit: Permit) {
-        self.0.registry.do_send(Admitted { command, permit });
-    }
-
-    /// Needs no permit: there is at most one for each [`Subscribe`], which had one.
-    pub(crate) fn unsubscribe(&self, id: MemberId) {
-        self.0.registry.do_send(Unsubscribe { id });
-    }
-
-    /// Reports a closed connection to the registry. Needs no permit: each connection for which a command was sent is
-    /// reported at most twice, by the sweep and at its end, and other connections are not reported at all.
-    pub(crate) fn down(&self, connection: &Connection) {
-        debug_assert!(connection.mailbox.is_closed(), "a later subscription would never be removed");
-        if connection.is_registered() {
-            self.0.registry.do_send(ConnectionClosed { connection: connection.id });
-        }
     }
 }
 
@@ -395,6 +273,7 @@ impl std::fmt::Debug for Pubsub {
 mod tests {
     use super::*;
     use crate::close;
+    use crate::connections::connection::Member;
     use crate::connections::connection::tests::numbered;
     use crate::message::JoinId;
 
