@@ -8,7 +8,6 @@ mod adapter;
 mod claims;
 mod command;
 mod encoding;
-mod encoding_inquiry;
 pub mod engine;
 pub(crate) mod envelope;
 mod lease_end;

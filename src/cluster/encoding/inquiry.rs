@@ -1,15 +1,137 @@
-//! Converts the questions of the server API, and their answers, to the protobuf messages of [`schema`](super::schema), and
-//! back. All other messages are in [`encoding`](super::encoding).
+//! Converts questions and their answers to the protobuf messages of [`schema`](crate::cluster::schema), and back.
 
 use std::time::Duration;
 
 use compact_str::CompactString;
 
-use super::encoding::{DecodeError, bytes, required, size, text, topic};
-use super::schema::{self, ClientsKind, RevokedKind};
+use super::{DecodeError, bytes, required, size, text, topic};
 use crate::auth::{Revocation, RevocationsPage, RevokedTokens};
-use crate::broker::{Clients, NodeInfo, PeerInfo, TopicInfo, TopicsPage, TopicsQuery};
+use crate::broker::adapter::{Answer, Question};
+use crate::broker::{Clients, NodeInfo, PeerInfo, RegistryStats, TopicInfo, TopicsPage, TopicsQuery};
+use crate::cluster::schema::{self, AnswerKind, ClientsKind, QuestionKind, RevokedKind};
 use crate::topic::Realm;
+
+impl From<&Question> for QuestionKind {
+    fn from(question: &Question) -> Self {
+        match question {
+            Question::Census => Self::Census(schema::Empty {}),
+            Question::ComparePresence => Self::ComparePresence(schema::Empty {}),
+            Question::Owns(name) => Self::Owns(bytes(name.key())),
+            Question::Presence(topic) => Self::Presence(bytes(topic.key())),
+            Question::PresenceVersions(topics) => Self::PresenceVersions(schema::Topics {
+                topics: topics.iter().map(|topic| bytes(topic.key())).collect(),
+            }),
+            Question::Peer(name) => Self::Peer(bytes(name.key())),
+            Question::Topics(query) => Self::Topics(query.into()),
+            Question::Topic(topic) => Self::Topic(bytes(topic.key())),
+            Question::Node => Self::Node(schema::Empty {}),
+            Question::Disconnect { clients, may_reconnect } => {
+                Self::Disconnect(schema::Disconnect { may_reconnect: *may_reconnect, clients: Some(clients.into()) })
+            }
+            Question::Revoke(revocation) => Self::Revoke(revocation.into()),
+            Question::Revocations(after) => {
+                Self::Revocations(schema::RevocationsQuery { after: after.as_ref().map(Into::into) })
+            }
+        }
+    }
+}
+
+impl TryFrom<QuestionKind> for Question {
+    type Error = DecodeError;
+
+    fn try_from(question: QuestionKind) -> Result<Self, DecodeError> {
+        Ok(match question {
+            QuestionKind::Census(schema::Empty {}) => Self::Census,
+            QuestionKind::ComparePresence(schema::Empty {}) => Self::ComparePresence,
+            QuestionKind::Owns(name) => Self::Owns(topic(&name)?),
+            QuestionKind::Presence(name) => Self::Presence(topic(&name)?),
+            QuestionKind::PresenceVersions(schema::Topics { topics }) => {
+                Self::PresenceVersions(topics.iter().map(topic).collect::<Result<_, _>>()?)
+            }
+            QuestionKind::Peer(name) => Self::Peer(topic(&name)?),
+            QuestionKind::Topics(query) => Self::Topics(query.try_into()?),
+            QuestionKind::Topic(name) => Self::Topic(topic(&name)?),
+            QuestionKind::Node(schema::Empty {}) => Self::Node,
+            QuestionKind::Disconnect(schema::Disconnect { may_reconnect, clients }) => {
+                Self::Disconnect { clients: clients.ok_or(DecodeError::Unknown)?.try_into()?, may_reconnect }
+            }
+            QuestionKind::Revoke(revocation) => Self::Revoke(revocation.try_into()?),
+            QuestionKind::Revocations(schema::RevocationsQuery { after }) => {
+                Self::Revocations(after.map(TryInto::try_into).transpose()?)
+            }
+        })
+    }
+}
+
+impl From<&Answer> for AnswerKind {
+    fn from(answer: &Answer) -> Self {
+        match answer {
+            Answer::Census(stats) => Self::Census(stats.into()),
+            Answer::ComparesPresence => Self::ComparesPresence(schema::Empty {}),
+            Answer::Owns(owns) => Self::Owns(*owns),
+            Answer::Presence(list) => Self::Presence(list.into()),
+            Answer::PresenceVersions(versions) => {
+                Self::PresenceVersions(schema::Versions { versions: versions.clone() })
+            }
+            Answer::Peer(peer) => Self::Peer(schema::PeerAnswer { peer: peer.as_ref().map(Into::into) }),
+            Answer::Topics(page) => Self::Topics(page.into()),
+            Answer::Topic(info) => Self::Topic(info.into()),
+            Answer::Node(info) => Self::Node(info.into()),
+            Answer::Revocations(page) => Self::Revocations(page.into()),
+            Answer::Closed(closed) => Self::Closed(schema::Closed { connections: closed.map(|closed| closed as u64) }),
+        }
+    }
+}
+
+impl TryFrom<AnswerKind> for Answer {
+    type Error = DecodeError;
+
+    fn try_from(answer: AnswerKind) -> Result<Self, DecodeError> {
+        Ok(match answer {
+            AnswerKind::Census(stats) => Self::Census(stats.into()),
+            AnswerKind::ComparesPresence(schema::Empty {}) => Self::ComparesPresence,
+            AnswerKind::Owns(owns) => Self::Owns(owns),
+            AnswerKind::Presence(list) => Self::Presence(list.try_into()?),
+            AnswerKind::PresenceVersions(schema::Versions { versions }) => Self::PresenceVersions(versions),
+            AnswerKind::Peer(schema::PeerAnswer { peer }) => Self::Peer(peer.map(TryInto::try_into).transpose()?),
+            AnswerKind::Topics(page) => Self::Topics(page.try_into()?),
+            AnswerKind::Topic(info) => Self::Topic(info.try_into()?),
+            AnswerKind::Node(info) => Self::Node(info.try_into()?),
+            AnswerKind::Revocations(page) => Self::Revocations(page.try_into()?),
+            AnswerKind::Closed(schema::Closed { connections }) => Self::Closed(connections.map(size)),
+        })
+    }
+}
+
+impl From<&RegistryStats> for schema::Census {
+    fn from(stats: &RegistryStats) -> Self {
+        Self {
+            connections: stats.connections as u64,
+            topics: stats.topics as u64,
+            members: stats.members as u64,
+            names: stats.names as u64,
+            watches: stats.watches as u64,
+            presence_entries: stats.presence_entries as u64,
+            held: stats.held as u64,
+            held_bytes: stats.held_bytes as u64,
+        }
+    }
+}
+
+impl From<schema::Census> for RegistryStats {
+    fn from(stats: schema::Census) -> Self {
+        Self {
+            connections: size(stats.connections),
+            topics: size(stats.topics),
+            members: size(stats.members),
+            names: size(stats.names),
+            watches: size(stats.watches),
+            presence_entries: size(stats.presence_entries),
+            held: size(stats.held),
+            held_bytes: size(stats.held_bytes),
+        }
+    }
+}
 
 impl From<&TopicsQuery> for schema::TopicsQuery {
     fn from(query: &TopicsQuery) -> Self {

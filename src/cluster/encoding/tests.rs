@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use bytestring::ByteString;
 use proptest::prelude::*;
 
 use super::*;
 use crate::auth::{Revocation, RevocationsPage, RevokedTokens};
-use crate::broker::{Clients, NodeInfo, PeerInfo, TopicInfo, TopicsPage, TopicsQuery};
+use crate::broker::adapter::{Answer, Packet, PresencePacket, Question};
+use crate::broker::{Clients, NodeInfo, PeerInfo, RegistryStats, TopicInfo, TopicsPage, TopicsQuery};
+use crate::message::{Payload, PresenceEntry, PresenceList};
 use crate::topic::Realm;
 
 fn encode(message: &Message) -> Bytes {

@@ -504,7 +504,7 @@ async fn read(mut mailbox: MailboxStream, connection: Arc<Connection>, record: R
                 }
                 _ => {}
             },
-            Envelope::Probe => connection.mark_active(),
+            Envelope::Probe => connection.activity.mark(),
             Envelope::Posted(..) | Envelope::Ping | Envelope::Close(_) => {}
         }
     }
