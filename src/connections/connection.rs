@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::auth::{Access, SubjectSlot};
 use crate::close::{self, Reason};
+use crate::connections::activity::Activity;
 use crate::connections::clock::Clock;
 use crate::connections::envelope::{Envelope, SocketEvent};
 use crate::connections::held_token::HeldToken;
@@ -27,12 +28,6 @@ use crate::connections::writer::{Fastlane, HIGH_WATER, Writer};
 use crate::memory::{MemoryBudget, about};
 use crate::message::JoinId;
 use crate::protocol::{Delivery, Frame};
-
-/// The flags of [`Connection::active`]. The sweep of the [hub](crate::connections::hub) clears the first, and a ping of
-/// the registry the second. Nothing clears the third.
-const ACTIVE: u8 = 1;
-const ANSWERED: u8 = 2;
-const USED: u8 = 4;
 
 /// The overhead of a queued frame in bytes, about its size in memory. It is counted in addition to the frame's content.
 pub(crate) const QUEUED_OVERHEAD: usize = 64;
@@ -133,7 +128,8 @@ pub(crate) struct Connection {
     pub(crate) not_found_budget: Arc<SharedTokenBucket>,
     pub(crate) id: ConnectionId,
     pub(crate) opened: Instant,
-    active: AtomicU8,
+    /// Whether bytes arrive from the client.
+    pub(crate) activity: Activity,
     joined: AtomicBool,
     registered: AtomicBool,
     /// The size of the frames that wait outside of the mailbox and the writer, until the client polls or its stream
@@ -162,7 +158,7 @@ impl Connection {
             opened: limits.clock.now(),
             mailbox: Mailbox::new(limits),
             not_found_budget,
-            active: AtomicU8::new(ACTIVE),
+            activity: Activity::default(),
             joined: AtomicBool::new(false),
             registered: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
@@ -296,30 +292,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Records that bytes have arrived from the client.
-    pub(crate) fn mark_active(&self) {
-        self.active.store(ACTIVE | ANSWERED | USED, Ordering::Relaxed);
-    }
-
-    /// Whether bytes have arrived since the last call.
-    pub(crate) fn take_active(&self) -> bool {
-        self.active.fetch_and(!ACTIVE, Ordering::Relaxed) & ACTIVE != 0
-    }
-
     /// Makes the session ping the client, in the way of its protocol and transport. Returns whether the mailbox was open.
     pub(crate) fn probe(&self, now: Instant) -> bool {
-        self.active.fetch_and(!ANSWERED, Ordering::Relaxed);
+        self.activity.expect_answer();
         self.mailbox.push(Envelope::Probe, now).is_ok()
-    }
-
-    /// Whether bytes have arrived since the last [`probe`](Self::probe).
-    pub(crate) fn has_answered(&self) -> bool {
-        self.active.load(Ordering::Relaxed) & ANSWERED != 0
-    }
-
-    /// Whether bytes have ever arrived since the handshake.
-    pub(crate) fn is_used(&self) -> bool {
-        self.active.load(Ordering::Relaxed) & USED != 0
     }
 
     /// Sends a WebSocket ping, if the connection is upgraded.
@@ -385,7 +361,7 @@ impl Connection {
     /// Passes a message of the client to the session. It has arrived in an HTTP request beside the transport. The
     /// returned future completes when the session has handled it.
     pub(crate) fn receive_posted(&self, frame: Frame) -> Result<oneshot::Receiver<()>, PushError> {
-        self.mark_active();
+        self.activity.mark();
         let (handled, is_handled) = oneshot::channel();
         self.mailbox.push(Envelope::Posted(frame, handled), self.now()).map(|()| is_handled)
     }

@@ -209,7 +209,7 @@ impl Hub {
     pub(crate) fn sweep(&self, now: Instant) -> Vec<Arc<Connection>> {
         let (mut closed, system_now) = (Vec::new(), Instant::now());
         for tracked in self.lock().open.values_mut() {
-            if tracked.connection.take_active() {
+            if tracked.connection.activity.take() {
                 tracked.active_at = now;
             }
             if tracked.connection.mailbox.is_overdue(now) {
@@ -268,7 +268,7 @@ impl Inner {
     fn close_unused(&mut self, ip_table: &IpTable, address: IpAddr) -> bool {
         while let Some(id) = ip_table.take_maybe_unused(address) {
             let Some(tracked) = self.open.get_mut(&id) else { continue };
-            if !tracked.connection.is_used() {
+            if !tracked.connection.activity.is_used() {
                 tracked.connection.close(&close::UNUSED);
                 tracked.ip_slot = None;
                 return true;

@@ -1,6 +1,7 @@
 //! The connections of a node: the mailbox and the limits of each one, the hub that tracks all of them, and the write
 //! side of their sockets. Reading from the sockets belongs to `transports`.
 
+pub(crate) mod activity;
 pub(crate) mod client_kinds;
 pub(crate) mod clock;
 pub(crate) mod connection;

@@ -145,7 +145,7 @@ impl<T: TransportHandler> LongPoll<T> {
     /// poll.
     fn ping(&mut self) {
         match (&self.state, self.options.ping) {
-            _ if self.options.in_process => self.handler.connection().mark_active(),
+            _ if self.options.in_process => self.handler.connection().activity.mark(),
             (SessionState::Upgraded(stream), Some(ping)) => stream.send(ping()),
             (SessionState::Upgraded(_), None) => self.handler.connection().ping(),
             _ => self.interrupt_poll(),
@@ -169,7 +169,7 @@ impl<T: TransportHandler> LongPoll<T> {
 
     fn use_stream(&mut self, stream: Stream, ctx: &mut Context<Self>) {
         // the client uses the session, even if it says nothing yet
-        self.handler.connection().mark_active();
+        self.handler.connection().activity.mark();
         self.polled = false;
         self.state = SessionState::Upgraded(stream);
         self.answer();
@@ -269,7 +269,7 @@ impl<T: TransportHandler> LongPoll<T> {
         }
         if is_accepted {
             self.active_at = connection.now();
-            connection.mark_active();
+            connection.activity.mark();
         }
         is_accepted
     }

@@ -135,7 +135,7 @@ impl Contests {
             let is_over = now.saturating_duration_since(ping.since) >= timeout;
             match ping.has_answered {
                 true => !is_over,
-                false if ping.owner.has_answered() => {
+                false if ping.owner.activity.has_answered() => {
                     findings.push(ping.answered(now));
                     true
                 }

@@ -24,11 +24,11 @@ pub(crate) fn numbered(id: u64, bytes: usize) -> Connection {
 #[test]
 fn the_sweep_and_the_registry_see_the_same_bytes() {
     let connection = allowing(usize::MAX);
-    assert!(connection.take_active() && !connection.take_active(), "a new connection counts as active");
-    connection.mark_active();
+    assert!(connection.activity.take() && !connection.activity.take(), "a new connection counts as active");
+    connection.activity.mark();
     assert!(connection.probe(Instant::now()));
-    assert!(!connection.has_answered(), "what came before the ping is no answer");
-    connection.mark_active();
-    assert!(connection.take_active() && connection.has_answered());
-    assert!(!connection.take_active() && connection.has_answered());
+    assert!(!connection.activity.has_answered(), "what came before the ping is no answer");
+    connection.activity.mark();
+    assert!(connection.activity.take() && connection.activity.has_answered());
+    assert!(!connection.activity.take() && connection.activity.has_answered());
 }

@@ -200,7 +200,7 @@ impl<S> FrameReader<S> {
     }
 
     fn add(&mut self, chunk: Bytes) {
-        self.connection.mark_active();
+        self.connection.activity.mark();
         if self.closing.get() {
             self.dropped += chunk.len();
             // a client that floods does not get to send its close frame

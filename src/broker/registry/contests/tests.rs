@@ -129,7 +129,7 @@ impl World {
             Step::GiveUp(n) if !self.waiting[n].is_empty() => drop(self.waiting[n].remove(0)),
             Step::GiveUp(_) => {}
             Step::Answer(owner) => {
-                self.owners[owner].mark_active();
+                self.owners[owner].activity.mark();
                 self.models[owner].has_sent = true;
             }
             Step::Check(millis) => self.check(millis),

@@ -49,7 +49,7 @@ fn a_grant_that_has_not_arrived_is_not_given_up_for_another_secret() {
         tables.settle();
         if claimed == Claimed::Granted(7) {
             assert!(rivals.iter_mut().all(|rival| rival.now_or_never().is_none()), "the owner is pinged");
-            joining.mark_active();
+            joining.activity.mark();
             tables.state.check_contests(joining.now());
             tables.settle();
         }
@@ -99,7 +99,7 @@ fn a_claim_that_waits_for_another_of_its_node_does_not_take_the_name_over() {
     tables.adapter.requests().claims.pop_front().unwrap().send(Claimed::Granted(1)).unwrap();
     tables.settle();
     assert_eq!(received(&first)[0], "ok");
-    first.mark_active();
+    first.activity.mark();
     tables.state.check_contests(first.now());
     assert_eq!((received(&first), received(&second)), (vec![], vec!["refused".to_owned()]));
     assert!(tables.adapter.requests().claims.is_empty(), "this node decides, since it has the owner");
