@@ -1,12 +1,12 @@
 //! Whether a client may connect: the check of its request and its token, the limits, and the mount's `connect`.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use futures_util::FutureExt;
@@ -27,37 +27,30 @@ impl Acceptor {
     /// Admits a WebSocket client, if its token is valid, `connect` accepts it and the limits allow it. Returns its
     /// connection slot, whose TCP connection can be aborted, and the initial state of its socket.
     pub(crate) async fn admit(&self, info: ConnectInfo) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
-        match self.admit_or_tell(info).await? {
-            (slot, Ok(init)) => Ok((slot, init)),
-            (_, Err(refusal)) => Err(refusal.into()),
-        }
-    }
-
-    /// Like [`admit`](Self::admit). A client whose token is refused gets a connection slot, too: its protocol may
-    /// [tell](Self::upgrade_refused) it why over the WebSocket.
-    pub(crate) async fn admit_or_tell(
-        &self,
-        info: ConnectInfo,
-    ) -> Result<(ConnectionSlot, Result<SocketInit, TokenRefusal>), ConnectError> {
-        let request = info.request.clone();
-        let limits = self.0.connection_limits.clone();
-        let (slot, init) = self.admit_checked(info, limits, false, || check_upgrade(&request)).await?;
-        if init.is_ok() {
-            slot.connection.set_write_side(mark_upgraded(&request)?);
-        }
+        let (slot, init, _) = self.admit_or_tell(info, |_| None::<Infallible>).await?;
         Ok((slot, init))
     }
 
-    /// Prepares a client whose token is refused for the upgrade after which it is told why.
-    pub(crate) fn upgrade_refused(
+    /// Like [`admit`](Self::admit). A client whose token is refused is admitted, too, if `tell` returns the protocol that
+    /// tells it why over the WebSocket.
+    pub(crate) async fn admit_or_tell<P>(
         &self,
-        request: &HttpRequest,
-        slot: &ConnectionSlot,
-        refusal: TokenRefusal,
-    ) -> Result<(), ConnectError> {
-        slot.connection.set_write_side(mark_upgraded(request)?);
-        self.count_refused(refusal.into());
-        Ok(())
+        info: ConnectInfo,
+        tell: impl FnOnce(TokenRefusal) -> Option<P>,
+    ) -> Result<(ConnectionSlot, SocketInit, Option<P>), ConnectError> {
+        let request = info.request.clone();
+        let limits = self.0.connection_limits.clone();
+        let (slot, init) = self.admit_checked(info, limits, false, || check_upgrade(&request)).await?;
+        let (init, refused) = match init {
+            Ok(init) => (init, None),
+            Err(refusal) => (SocketInit::default(), Some((refusal, tell(refusal).ok_or(refusal)?))),
+        };
+        slot.connection.set_write_side(mark_upgraded(&request)?);
+        let protocol = refused.map(|(refusal, protocol)| {
+            self.count_refused(refusal.into());
+            protocol
+        });
+        Ok((slot, init, protocol))
     }
 
     /// Checks the token of a request that asks for no upgrade: a page learns in this way why it is refused. It counts as

@@ -194,14 +194,12 @@ async fn admit(
         }
         None => None,
     };
-    let (slot, init) = match acceptor.admit_or_tell(query.connect_info(request, client_ip, websocket::NAME)).await? {
-        (slot, Ok(init)) => (slot, init),
-        (slot, Err(refusal)) => {
-            acceptor.upgrade_refused(request, &slot, refusal)?;
-            let protocol = PeerJs::refused(refusal.text(), acceptor.pubsub().shared_metrics());
-            return Ok(Admitted::New(slot, SocketInit::default(), protocol));
-        }
-    };
+    let info = query.connect_info(request, client_ip, websocket::NAME);
+    let refused = |message| PeerJs::refused(message, acceptor.pubsub().shared_metrics());
+    let (slot, init, told) = acceptor.admit_or_tell(info, |refusal| Some(refused(refusal.text()))).await?;
+    if let Some(protocol) = told {
+        return Ok(Admitted::New(slot, init, protocol));
+    }
     let access = slot.connection.access();
     let protocol = match (check_credentials(acceptor, &query, access.as_ref()), registration) {
         (Ok(protocol), Some(registration)) => {
@@ -209,7 +207,7 @@ async fn admit(
             protocol.registered(registration)
         }
         (Ok(protocol), None) => protocol,
-        (Err(message), _) => PeerJs::refused(message, acceptor.pubsub().shared_metrics()),
+        (Err(message), _) => refused(message),
     };
     Ok(Admitted::New(slot, init, protocol))
 }

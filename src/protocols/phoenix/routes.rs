@@ -116,15 +116,9 @@ async fn admit(acceptor: &Acceptor, request: &HttpRequest) -> Result<AdmittedCli
     if !request.headers().contains_key(header::UPGRADE) {
         acceptor.check_token(&info)?;
     }
-    match acceptor.admit_or_tell(info).await? {
-        (slot, Ok(init)) => Ok(AdmittedClient { format: Format::Of(version), subprotocol, slot, init }),
-        (slot, Err(refusal)) => {
-            let reason = close_reason(refusal).ok_or(refusal)?;
-            acceptor.upgrade_refused(request, &slot, refusal)?;
-            let format = Format::Refused(Refused(reason));
-            Ok(AdmittedClient { format, subprotocol, slot, init: SocketInit::default() })
-        }
-    }
+    let (slot, init, refused) = acceptor.admit_or_tell(info, |refusal| close_reason(refusal).map(Refused)).await?;
+    let format = refused.map_or(Format::Of(version), Format::Refused);
+    Ok(AdmittedClient { format, subprotocol, slot, init })
 }
 
 /// Chooses a subprotocol among those that the client offers. A mount's own subprotocols come first. If the mount has
