@@ -11,10 +11,7 @@ use crate::api::names::{self, is_peer};
 use crate::api::state::Api;
 use crate::config::schema::Limits;
 use crate::message::{Broadcast, Payload, is_reserved};
-
-/// The events that the clients of Socket.IO cause themselves.
-const OF_SOCKETIO: [&str; 6] =
-    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
+use crate::protocols::socketio::packet::RESERVED;
 
 /// The body of the request.
 #[derive(Deserialize)]
@@ -61,7 +58,7 @@ impl Publish {
         if is_peer(&topic) {
             return Err(ApiError::invalid("the topic is a peer: use /v1/signal"));
         }
-        if matches!(protocol, Protocol::SocketIo) && OF_SOCKETIO.contains(&&*event) {
+        if matches!(protocol, Protocol::SocketIo) && RESERVED.contains(&&*event) {
             return Err(ApiError::invalid("reserved event"));
         }
         let payload = message(&event, payload, limits)?;

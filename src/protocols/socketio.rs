@@ -42,7 +42,7 @@ use crate::topic::Topic;
 
 mod client_script;
 mod namespaces;
-mod packet;
+pub(crate) mod packet;
 pub(crate) mod v09;
 
 /// The error message of npm's socket.io for an unknown namespace.

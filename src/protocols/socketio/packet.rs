@@ -26,7 +26,7 @@ const MAX_ATTACHMENTS: usize = 10;
 /// The maximum number of digits in an acknowledgement id: JavaScript's safe integers have no more.
 const MAX_DIGITS: usize = 16;
 /// The events that the client library itself emits. A packet with one of them is malformed.
-pub(super) const RESERVED: [&str; 6] =
+pub(crate) const RESERVED: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
 /// The packet types that a client may send. CONNECT_ERROR is not among them: only the server sends it.
