@@ -150,7 +150,8 @@ impl Mount {
 
     /// Checks the tokens of clients, unless `auth.mode` is "off". If it is "required", only clients with a valid token can
     /// connect. The standard mounts of [`Endpoint::new`](crate::Endpoint::new) do so. [`connect`](Self::connect) runs only
-    /// for clients that pass, and [`ConnectInfo::access`] says what the token permits. Channels find the same [`Access`](crate::Access) in
+    /// for clients that pass, and [`ConnectInfo::access`] says what the token permits. Channels find the same
+    /// [`Access`](crate::auth::Access) in
     /// the assigns, and have to obey its grants.
     ///
     /// A Socket.IO client may send the token with its join. Then `connect` runs before, and sees no access.
