@@ -1,14 +1,14 @@
 /** nginx, HAProxy and Apache in front of a broker, for their clients with TLS and HTTP/2. What they are told is in our pages. */
 
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { promisify } from "node:util";
+import { makeCertificate } from "./certificate.mjs";
 
 const HOST = "127.0.0.1";
 /** Only Apache listens here: it cannot get a socket that listens already, and no other program shall take its port. */
@@ -181,7 +181,7 @@ export async function startNginxBelow(port, path) {
  */
 async function start(secure, configure) {
   const folder = await mkdtemp(join(tmpdir(), "handclasp-"));
-  const { certificate, ca } = await makeCertificate(folder);
+  const { both: certificate, ca } = await makeCertificate(folder, HOST);
   // it gets a socket that listens already, so no other program can take its port, and no client comes too early
   const listener = createServer();
   listener.listen(0, HOST);
@@ -206,15 +206,4 @@ async function start(secure, configure) {
       await rm(folder, { recursive: true });
     },
   };
-}
-
-/** @param {string} folder */
-async function makeCertificate(folder) {
-  const [key, own, both] = ["key.pem", "own.pem", "both.pem"].map((name) => join(folder, name));
-  const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"];
-  const names = ["-subj", `/CN=${HOST}`, "-addext", `subjectAltName=IP:${HOST}`];
-  await promisify(execFile)("openssl", ["req", "-x509", ...kind, ...names, "-keyout", key, "-out", own]);
-  const ca = await readFile(own);
-  await writeFile(both, Buffer.concat([ca, await readFile(key)]));
-  return { certificate: both, ca };
 }
