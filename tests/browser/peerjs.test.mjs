@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { connect, createServer as createProxy } from "node:net";
 import { after, test } from "node:test";
+import { SECURE } from "../broker.mjs";
 import { startNetwork } from "../vanishing.mjs";
 import { openPage } from "./chromium.mjs";
 import { start } from "./setup.mjs";
@@ -33,8 +34,8 @@ after(() => site.close());
 async function open({ id = undefined, port = broker.port } = {}) {
   const { page } = await openPage(browser);
   await page.goto(`http://127.0.0.1:${/** @type {any} */ (site.address()).port}/`);
-  const own = await page.evaluate(async ([id, port]) => {
-    const options = { host: "127.0.0.1", port, path: "/", config: { iceServers: [] } };
+  const own = await page.evaluate(async ([id, port, secure]) => {
+    const options = { host: "127.0.0.1", port, secure, path: "/", config: { iceServers: [] } };
     window.errors = [];
     window.data = [];
     const peer = id === undefined ? new Peer(options) : new Peer(id, options);
@@ -45,7 +46,7 @@ async function open({ id = undefined, port = broker.port } = {}) {
       peer.on("open", resolve);
       peer.on("error", () => resolve(null));
     });
-  }, [id, port]);
+  }, [id, port, Boolean(SECURE)]);
   return { page, id: own };
 }
 
@@ -81,15 +82,16 @@ for (const serialization of ["binary", "json"]) {
 test("a page gives PeerJS the ICE servers that the node serves", async () => {
   const [other, { page }] = [await open(), await openPage(browser)];
   await page.goto(`http://127.0.0.1:${/** @type {any} */ (site.address()).port}/`);
-  const used = await page.evaluate(async ([port, id]) => {
-    const { iceServers } = await (await fetch(`http://127.0.0.1:${port}/ice`)).json();
-    const peer = new Peer({ host: "127.0.0.1", port, path: "/", config: { iceServers } });
+  const used = await page.evaluate(async ([broker, id]) => {
+    const { iceServers } = await (await fetch(`${broker}ice`)).json();
+    const { port, protocol } = new URL(broker);
+    const peer = new Peer({ host: "127.0.0.1", port: Number(port), secure: protocol === "https:", path: "/", config: { iceServers } });
     await new Promise((resolve) => peer.on("open", resolve));
     const connection = peer.connect(id);
     await new Promise((resolve) => connection.on("open", resolve));
     connection.send("by way of /ice");
     return connection.peerConnection.getConfiguration().iceServers;
-  }, /** @type {[number, string]} */ ([broker.port, other.id]));
+  }, [broker.url, other.id]);
   await other.page.waitForFunction(() => window.data.includes("by way of /ice"));
   assert.deepEqual(used.map(({ urls }) => String(urls)), ["stun:127.0.0.1:9", "turn:127.0.0.1:9"]);
   assert.match(used[1].username, /^\d+:[0-9a-f]{32}$/);
@@ -129,30 +131,21 @@ test("an absent peer is reported as unavailable", async () => {
 });
 
 test("a peer whose connection died silently reconnects with the same id", async () => {
-  /** @type {import("node:net").Socket[]} */
-  const frozen = [];
-  let freezes = true;
+  /** @type {Array<[import("node:net").Socket, import("node:net").Socket]>} */
+  const connections = [];
   const proxy = createProxy((client) => {
     const server = connect(broker.port, "127.0.0.1");
     client.on("error", () => {});
     server.on("error", () => {});
-    server.pipe(client);
-    if (freezes) {
-      // from now on the client's messages are lost, also its close: the server does not notice it
-      client.once("data", (request) => {
-        server.write(request);
-        client.resume();
-      });
-      frozen.push(server);
-    } else {
-      client.pipe(server);
-    }
+    client.pipe(server).pipe(client);
+    connections.push([client, server]);
   });
   await new Promise((resolve) => proxy.listen(0, "127.0.0.1", () => resolve(undefined)));
   try {
     const { page, id } = await open({ id: "cat", port: /** @type {any} */ (proxy.address()).port });
     assert.equal(id, "cat");
-    freezes = false;
+    // from now on this client's messages are lost, also its close: the server does not notice it
+    for (const [client, server] of connections) client.unpipe(server).resume();
     await page.evaluate(() => {
       window.peer.disconnect();
       window.peer.reconnect();
@@ -165,7 +158,7 @@ test("a peer whose connection died silently reconnects with the same id", async 
     });
     await page.waitForFunction(() => window.data.includes("again"));
   } finally {
-    frozen.forEach((socket) => socket.destroy());
+    for (const [, server] of connections) server.destroy();
     proxy.close();
   }
 });
