@@ -126,6 +126,7 @@ pub mod server;
 mod sessions;
 mod small_map;
 pub mod testing;
+pub mod tls;
 pub mod topic;
 mod transports;
 mod wall_clock;

@@ -7,16 +7,22 @@ import { access } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { certificateFiles } from "./certificate.mjs";
 
 export const BINARY = process.env.HANDCLASP_BIN ?? fileURLToPath(new URL("../target/debug/handclasp", import.meta.url));
 /** Built beside it: `cargo build --examples`. */
 const CONFORMANCE = join(dirname(BINARY), "examples/phoenix_conformance");
 const START_TIMEOUT = 60_000;
+/** The folder of a certificate: all brokers use it, and their clients must trust it. Tests that pass without TLS also pass with it. */
+export const TLS_FOLDER = process.env.BROKER_TLS;
+/** What schemes of URLs end with. */
+export const SECURE = TLS_FOLDER === undefined ? "" : "s";
 
 /**
  * @typedef {object} Broker
  * @property {string} url the page's address, with a slash at the end
- * @property {(mount: string) => string} socketUrl `ws://host:port/<mount>`
+ * @property {(mount: string) => string} socketUrl `ws://host:port/<mount>`, or `wss:`
+ * @property {() => string} said what it has printed
  * @property {number} port
  * @property {number} pid
  * @property {() => Promise<void>} kill ends it with SIGKILL and waits until it is gone
@@ -35,7 +41,13 @@ const START_TIMEOUT = 60_000;
  */
 export function startBroker({ port = 0, host = "127.0.0.1", enter = [], set = {}, env, spawn } = {}) {
   const settings = Object.entries(set).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
-  return start(BINARY, ["serve", "--listen", `${host}:${port}`, ...settings], { enter, env, spawn });
+  return start(BINARY, ["serve", "--listen", `${host}:${port}`, ...certificateOptions(), ...settings], { enter, env, spawn });
+}
+
+function certificateOptions() {
+  if (TLS_FOLDER === undefined) return [];
+  const { cert, key } = certificateFiles(TLS_FOLDER);
+  return ["--tls-cert", cert, "--tls-key", key];
 }
 
 /**
@@ -58,10 +70,13 @@ async function start(binary, args, { enter = [], env, spawn = childProcess.spawn
   const [program, ...words] = [...enter, binary, ...args];
   const child = spawn(program, words, { stdio: ["ignore", "pipe", "inherit"], env });
   const exited = once(child, "exit");
+  let said = "";
+  child.stdout.on("data", (text) => (said += text));
   const url = new URL(await pageAddress(child, exited));
   return {
     url: url.href,
-    socketUrl: (mount) => `ws://${url.host}/${mount}`,
+    socketUrl: (mount) => `${url.protocol.replace("http", "ws")}//${url.host}/${mount}`,
+    said: () => said,
     port: Number(url.port),
     pid: child.pid,
     async kill() {
@@ -83,7 +98,7 @@ async function pageAddress(child, exited) {
   const address = new Promise((resolve, reject) => {
     lines.on("line", (line) => {
       said += `${line}\n`;
-      const address = /http:\/\/[^\s/]+/.exec(line)?.[0];
+      const address = /https?:\/\/[^\s/]+/.exec(line)?.[0];
       if (address) resolve(address);
     });
     lines.on("close", () => exited.then(([code, signal]) => {

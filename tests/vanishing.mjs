@@ -2,11 +2,12 @@
 
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
+import { SECURE } from "./broker.mjs";
 
 /**
  * @typedef {object} Network
  * @property {number} port where its clients connect
- * @property {(mount: string) => string} socketUrl `ws://host:port/<mount>`
+ * @property {(mount: string) => string} socketUrl `ws://host:port/<mount>`, or `wss:`
  * @property {() => void} vanish
  * @property {() => void} close
  */
@@ -31,7 +32,7 @@ export async function startNetwork(port) {
   const own = /** @type {import("node:net").AddressInfo} */ (proxy.address()).port;
   return {
     port: own,
-    socketUrl: (mount) => `ws://127.0.0.1:${own}/${mount}`,
+    socketUrl: (mount) => `ws${SECURE}://127.0.0.1:${own}/${mount}`,
     vanish() {
       for (const socket of sockets) socket.unpipe().pause();
     },

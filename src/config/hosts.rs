@@ -92,6 +92,13 @@ impl PublicUrl {
         &self.host
     }
 
+    /// The port, if the scheme is https.
+    pub(crate) fn https_port(&self) -> Option<u16> {
+        let (scheme, rest) = self.text.split_once("://")?;
+        let (_, port) = host_and_port(rest.split(['/', '?', '#']).next()?)?;
+        scheme.eq_ignore_ascii_case("https").then(|| port.unwrap_or(443))
+    }
+
     /// The URL without a query, and with a slash at its end: the node's own paths follow it.
     #[cfg(feature = "page")]
     pub(crate) fn folder(&self) -> String {

@@ -14,6 +14,7 @@ use crate::config::cluster_checks;
 use crate::config::paths;
 use crate::config::schema::{Config, Drain, SETTINGS};
 use crate::config::source::{self, RawSetting, Source};
+use crate::config::tls_checks;
 use crate::config::webhook_checks;
 
 /// All errors of a configuration, a line each: its source, the key, the value, and what is allowed. The content of
@@ -90,6 +91,7 @@ impl Config {
             .or_else(|| auth_checks::conflict(self))
             .or_else(|| api_checks::conflict(self))
             .or_else(|| webhook_checks::conflict(self))
+            .or_else(|| tls_checks::conflict(self))
         {
             return Some(error);
         }

@@ -33,6 +33,7 @@ mod peerjs;
 pub(crate) mod schema;
 pub(crate) mod sections;
 pub(crate) mod source;
+mod tls_checks;
 pub(crate) mod value;
 mod warnings;
 mod webhook_checks;

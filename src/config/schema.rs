@@ -81,6 +81,22 @@ sections! {
         trusted_proxies: Vec<IpNet> = [], networks;
     }
 
+    /// TLS of the public listener. With a certificate, `server.listen` speaks https and wss alone.
+    tls: Tls {
+        /// PEM file with the certificate, followed by those that sign it, such as Let's Encrypt's fullchain.pem. "" means
+        /// no TLS.
+        cert: Option<PathBuf> = "", file;
+        /// PEM file with the private key of the certificate: PKCS#8, PKCS#1 or SEC1, not encrypted. Required with
+        /// `tls.cert`.
+        key: Option<PathBuf> = "", file;
+        /// How often the two files are read again. A changed pair is used when it was read twice, without a restart; new
+        /// connections get the new certificate. SIGHUP has it read and used at once.
+        reload_interval: Duration = "1m", duration from "1s" to "24h";
+        /// IP address or host name, and port, such as "0.0.0.0:80", where requests over http are redirected to https. ""
+        /// means none.
+        redirect: Option<ListenAddress> = "", address_or_none;
+    }
+
     /// The web app at `/`.
     page: Page {
         /// Serve the web app.

@@ -106,6 +106,15 @@ pub(super) fn folder(value: &DeValue<'_>) -> Result<Option<PathBuf>, String> {
     }
 }
 
+/// An empty string means no file. Whether the file can be used is found when it is read.
+pub(super) fn file(value: &DeValue<'_>) -> Result<Option<PathBuf>, String> {
+    match value.as_str() {
+        Some("") => Ok(None),
+        Some(path) if !path.contains('\0') => Ok(Some(path.into())),
+        _ => refuse(value, "the path of a file"),
+    }
+}
+
 /// An empty string means no header.
 pub(super) fn header_value(value: &DeValue<'_>) -> Result<Option<HeaderValue>, String> {
     match value.as_str() {

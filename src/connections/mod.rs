@@ -3,6 +3,7 @@
 
 pub(crate) mod activity;
 pub(crate) mod client_kinds;
+pub(crate) mod client_stream;
 pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod envelope;

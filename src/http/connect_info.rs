@@ -77,12 +77,11 @@ impl ConnectInfo {
         self.request.uri()
     }
 
-    /// The scheme of the request, `http` or `https`: a trusted proxy's `X-Forwarded-Proto`, or else `http`. The proxy
-    /// terminates TLS.
+    /// The scheme of the request, `http` or `https`: a trusted proxy's `X-Forwarded-Proto`, or else that of the connection.
     #[must_use]
     pub fn scheme(&self) -> &str {
         let forwarded = if self.client_ip.is_proxied { self.header("x-forwarded-proto") } else { None };
-        forwarded.unwrap_or("http")
+        forwarded.unwrap_or(if hosts::has_tls(&self.request) { "https" } else { "http" })
     }
 
     /// The host (and port) of the request: the last `X-Forwarded-Host` of a trusted proxy, or else the

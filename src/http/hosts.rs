@@ -31,11 +31,17 @@ struct Ends {
     local: SocketAddr,
     /// Whether the connection comes from a trusted proxy.
     is_proxied: bool,
+    has_tls: bool,
 }
 
-/// Keeps a connection's own address for its requests, and whether it comes from a trusted proxy.
-pub(crate) fn accepted(extensions: &mut Extensions, local: SocketAddr, is_proxied: bool) {
-    extensions.insert(Ends { local, is_proxied });
+/// Keeps a connection's own address for its requests, whether it comes from a trusted proxy, and whether it has TLS.
+pub(crate) fn accepted(extensions: &mut Extensions, local: SocketAddr, is_proxied: bool, has_tls: bool) {
+    extensions.insert(Ends { local, is_proxied, has_tls });
+}
+
+/// Whether the request came over a connection with TLS, which a proxy may have opened.
+pub(crate) fn has_tls(request: &HttpRequest) -> bool {
+    request.conn_data::<Ends>().is_some_and(|ends| ends.has_tls)
 }
 
 // ---- the requested host
@@ -141,7 +147,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
         let local = SocketAddr::new(local.parse().unwrap(), 4000);
-        rules.refused(&headers, &Ends { local, is_proxied: false }).is_none()
+        rules.refused(&headers, &Ends { local, is_proxied: false, has_tls: false }).is_none()
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::connections::hub::{Hub, HubLimits};
 use crate::connections::ip_limits::IpTable;
 use crate::http::idle_connections::IdleConnections;
 use crate::http::refusal_log::RefusalLog;
+use crate::tls::ServerTls;
 
 /// The state that all workers share.
 pub(crate) struct NodeState {
@@ -27,6 +28,8 @@ pub(crate) struct NodeState {
     pub(crate) refusal_log: RefusalLog,
     /// Checks the tokens of clients, unless they are ignored.
     pub(crate) tokens: Option<Arc<Tokens>>,
+    /// The certificate of the public listener, if it speaks TLS.
+    pub(crate) tls: Option<Arc<ServerTls>>,
     accepts_clients: AtomicBool,
     drain_request: Notify,
     ask_again: Notify,
@@ -37,7 +40,7 @@ pub(crate) struct NodeState {
 impl NodeState {
     /// # Errors
     /// When clients need tokens, and the keys cannot be read.
-    pub(crate) fn new(config: Config, pubsub: Pubsub) -> Result<Self, InvalidAuth> {
+    pub(crate) fn new(config: Config, pubsub: Pubsub, tls: Option<ServerTls>) -> Result<Self, InvalidAuth> {
         let mut tokens = config.auth.is_on().then(|| Tokens::from_config(&config.auth)).transpose()?;
         if let Some(tokens) = &mut tokens {
             tokens.open_revocations(&config.auth)?;
@@ -59,6 +62,7 @@ impl NodeState {
             idle_connections,
             refusal_log,
             tokens,
+            tls: tls.map(Arc::new),
             accepts_clients,
             drain_request: Notify::new(),
             ask_again: Notify::new(),

@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::mpsc;
 use std::thread::{JoinHandle, spawn};
 
@@ -12,6 +11,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use ureq::tls::Certificate;
 
 use super::*;
+use crate::tls::tests::certificate::{self, CERTIFICATE, KEY};
 
 /// Longer than any test takes that does not wait for a timeout.
 const LONG: Duration = Duration::from_secs(30);
@@ -174,23 +174,12 @@ fn a_running_request_can_be_ended() {
 
 // ---- TLS
 
-/// A certificate for `localhost`, signed by itself, and its key, in PEM.
-fn certificate() -> (Vec<u8>, Vec<u8>) {
+/// A certificate and its key, in PEM.
+fn new_certificate() -> (Vec<u8>, Vec<u8>) {
     let folder = std::env::temp_dir().join(format!("handclasp-{}", uuid::Uuid::new_v4()));
     std::fs::create_dir(&folder).unwrap();
-    let (key, certificate) = (folder.join("key.pem"), folder.join("certificate.pem"));
-    let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
-    openssl.args(["-subj", "/CN=handclasp-test", "-addext", "subjectAltName=DNS:localhost"]);
-    openssl
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate);
-    let output = openssl.output().expect("openssl is missing: install the package openssl");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let files = (std::fs::read(certificate).unwrap(), std::fs::read(key).unwrap());
+    certificate::create(&folder);
+    let files = (std::fs::read(folder.join(CERTIFICATE)).unwrap(), std::fs::read(folder.join(KEY)).unwrap());
     std::fs::remove_dir_all(folder).unwrap();
     files
 }
@@ -221,7 +210,7 @@ fn tls_server(certificate: &[u8], key: &[u8], count: usize) -> (u16, JoinHandle<
 
 #[test]
 fn a_certificate_is_checked() {
-    let (certificate, key) = certificate();
+    let (certificate, key) = new_certificate();
     let (port, server) = tls_server(&certificate, &key, 3);
     let localhost: HttpsUrl = format!("https://localhost:{port}/").parse().unwrap();
     let address: HttpsUrl = format!("https://127.0.0.1:{port}/").parse().unwrap();

@@ -6,7 +6,9 @@ use prometheus::Registry;
 use crate::close::Reason;
 use crate::message::DeliveryStatus;
 use crate::metrics::instruments::{Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, ProtocolCounterVec};
-use crate::metrics::labels::{ClaimStatus, EventType, LookupSource, RequestOutcome, StatusClass, Transport};
+use crate::metrics::labels::{
+    ClaimStatus, EventType, LookupSource, ReloadOutcome, RequestOutcome, StatusClass, Transport,
+};
 use crate::refusal::{ConnectRefusal, DropReason, JoinRefusal, PacketDrop, PacketRefusal, PushRefusal};
 
 /// Declares the families of a Prometheus registry. Each line gives the field, its documentation, the metric's name and
@@ -59,6 +61,10 @@ families! {
         hosts_refused: Counter = "hosts_refused_total";
         /// Failed attempts to accept a connection, usually because no file descriptor was left.
         accepts_failed: Counter = "accepts_failed_total";
+        /// TLS handshakes that failed, or did not end in time.
+        tls_handshakes_failed: Counter = "tls_handshakes_failed_total";
+        /// Changes of the certificate or the key of the public listener.
+        tls_reloads: CounterVec<ReloadOutcome> = "tls_reloads_total";
         /// HTTP responses on the public listener (upgrades, long polls, pages), without those to malformed requests.
         http_responses: CounterVec<StatusClass> = "http_responses_total";
         /// Joins accepted, including the subscriptions of channels to further topics.

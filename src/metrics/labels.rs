@@ -182,6 +182,26 @@ impl RequestOutcome {
     }
 }
 
+/// What became of a changed certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadOutcome {
+    /// New connections get it.
+    Replaced,
+    /// It cannot be used: new connections get the old one.
+    Refused,
+}
+
+impl ReloadOutcome {
+    const ALL: &'static [Self] = &[Self::Replaced, Self::Refused];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Replaced => "replaced",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// Implements [`Label`] for enums that have `ALL` and `name`, each with its label's name.
 macro_rules! labels {
     ($($List:ident = $key:literal),+ $(,)?) => {$(
@@ -214,6 +234,7 @@ labels! {
     PacketDrop = "reason",
     EventType = "type",
     RequestOutcome = "outcome",
+    ReloadOutcome = "outcome",
 }
 
 impl Label for &'static Reason {
@@ -279,5 +300,6 @@ mod tests {
         assert!(is_in_order::<PacketRefusal>() && is_in_order::<PacketDrop>());
         assert!(is_in_order::<ClaimStatus>() && is_in_order::<LookupSource>());
         assert!(is_in_order::<EventType>() && is_in_order::<RequestOutcome>());
+        assert!(is_in_order::<ReloadOutcome>());
     }
 }

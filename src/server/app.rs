@@ -3,29 +3,27 @@
 
 use std::future::ready;
 use std::io;
-use std::net::{Shutdown, TcpListener};
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_http::{HttpService, Request};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, map_config};
 use actix_web::body::BoxBody;
-use actix_web::dev::{AppConfig, Extensions, ServiceResponse, fn_factory, fn_service};
+use actix_web::dev::{AppConfig, ServiceResponse, fn_factory, fn_service};
 use actix_web::http::header;
 use actix_web::middleware::from_fn;
-use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, Error, HttpResponse, HttpResponseBuilder};
-use socket2::SockRef;
 
 use crate::config::paths;
+use crate::connections::client_stream::ClientStream;
 use crate::connections::flusher::Flusher;
 use crate::http::acceptor::{Acceptor, ProtocolMount};
-use crate::http::client_ip::ClientIp;
 use crate::http::cors::{CorsRules, apply_rules};
 use crate::http::host_check::{HostCheck, check_host};
-use crate::http::hosts::{self, HostRules};
+use crate::http::hosts::HostRules;
 use crate::http::ice;
 use crate::http::idle_connections::track_request;
 use crate::http::methods;
@@ -33,6 +31,7 @@ use crate::http::node_state::NodeState;
 #[cfg(feature = "page")]
 use crate::http::page;
 use crate::http::sliced_body::slice_response;
+use crate::server::handshake::{on_connect, open};
 use crate::server::workers::{AcceptLimit, Accepted, Workers};
 use crate::transports::websocket::io::{UpgradeRequest, spawn_connection};
 
@@ -63,13 +62,15 @@ impl AppFactory {
         let close_timeout = config.socket.close_timeout;
         let (header_timeout, keep_alive) = (config.server.header_timeout, config.server.keep_alive);
         let (factory, app, node) = (self.clone(), self.app(), self.node.clone());
-        HttpService::build()
+        let opening = node.clone();
+        let http = HttpService::build()
             .keep_alive(keep_alive)
             .client_request_timeout(header_timeout)
             .client_disconnect_timeout(close_timeout)
-            .on_connect_ext(move |io: &TcpStream, extensions| on_connect(io, extensions, &node))
+            .on_connect_ext(move |stream: &ClientStream, extensions| on_connect(stream, extensions, &node))
             .upgrade(fn_factory(move || factory.clone().upgrades(close_timeout)))
-            .h1(app.map_err(|error| error.error_response()))
+            .h1(app.map_err(|error| error.error_response()));
+        fn_service(move |accepted| open(accepted, opening.clone())).and_then(http)
     }
 
     /// All routes, as one service.
@@ -150,30 +151,4 @@ fn readiness(node: &NodeState) -> HttpResponse {
 fn health(mut response: HttpResponseBuilder, line: &str) -> HttpResponse {
     let text = format!("{line}\n");
     response.content_type("text/plain; charset=utf-8").insert_header((header::CACHE_CONTROL, "no-store")).body(text)
-}
-
-/// Sets up a connection that was just accepted. The kernel drops it when the client accepts no bytes for
-/// `socket.write_timeout`. Until it becomes a WebSocket, a second handle to its socket is kept, by which
-/// [`idle_connections`](crate::http::idle_connections) can close it. If the client IP has too many connections, this
-/// one is closed immediately, without a response: the client might never send a request.
-fn on_connect(stream: &TcpStream, extensions: &mut Extensions, node: &NodeState) {
-    let socket = SockRef::from(stream);
-    let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
-    let client_ip = ClientIp::new(peer.ip(), [].into_iter(), &node.config.server.trusted_proxies);
-    hosts::accepted(extensions, local, client_ip.is_proxied);
-    if !client_ip.is_proxied {
-        let Some(ip_slot) = node.ip_table.admit_tcp(client_ip.address, Instant::now()) else {
-            node.pubsub.metrics().connections_without_request.inc();
-            log::debug!("closed a connection from {}: too many connections from this address", client_ip.address);
-            return drop(socket.shutdown(Shutdown::Both)); // an error means that it is closed already
-        };
-        extensions.insert(Arc::new(ip_slot));
-    }
-    let tracked = socket.set_tcp_user_timeout(Some(node.config.socket.write_timeout)).and_then(|()| socket.try_clone());
-    match tracked {
-        Ok(socket) => drop(extensions.insert(node.idle_connections.track(Arc::new(socket)))),
-        Err(error) => log::debug!(
-            "this connection cannot become a WebSocket, because its write timeout could not be set: {error}"
-        ),
-    }
 }

@@ -30,8 +30,11 @@ use crate::server::learn_revocations::learn_revocations;
 use crate::server::metrics_server::{self, MetricsServer};
 use crate::server::node::{Node, SideServers};
 use crate::server::prometheus::CustomCounter;
+use crate::server::redirect::{self, RedirectServer};
+use crate::server::reload::watch_certificate;
 use crate::server::turns::Turns;
 use crate::server::workers::Workers;
+use crate::tls::ServerTls;
 
 /// A node that is about to start.
 ///
@@ -177,19 +180,22 @@ impl Endpoint {
         for counter in self.counters {
             counter.and_then(|counter| custom.register(Box::new(counter))).map_err(io::Error::other)?;
         }
+        let tls = ServerTls::from_config(&self.config.tls).map_err(io::Error::other)?;
         let listeners = listen(&self.config.server.listen, self.config.server.backlog)?;
         listeners.iter().try_for_each(|listener| {
             // accepted connections inherit it
             SockRef::from(listener).set_send_buffer_size(self.config.socket.send_buffer_bytes)
         })?;
-        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+        let addresses: Vec<_> = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
         let metrics_address = self.config.metrics.listen.as_ref();
         let metrics_listeners = metrics_address.map(|address| listen(address, metrics_server::BACKLOG)).transpose()?;
+        let redirect_address = self.config.tls.redirect.as_ref();
+        let redirect_listeners = redirect_address.map(|address| listen(address, redirect::BACKLOG)).transpose()?;
         let api_listeners = self.config.api.listen.as_ref().map(listen_for_api).transpose()?;
         let mut workers = Workers::new(self.config.server.workers)?;
         let adapter = self.adapter.map_or_else(|| configured_adapter(&self.config), Ok)?;
         let (pubsub, registry_died) = Pubsub::start(&self.config, adapter, &workers.registry())?;
-        let node = Arc::new(NodeState::new(self.config, pubsub).map_err(io::Error::other)?);
+        let node = Arc::new(NodeState::new(self.config, pubsub, tls).map_err(io::Error::other)?);
         node.pubsub.set_control(Arc::<NodeState>::downgrade(&node));
         warn_of_open_mounts(&node.config, &self.mounts);
         let acceptors: Vec<_> = self
@@ -202,6 +208,9 @@ impl Endpoint {
         let metrics_server =
             metrics_listeners.map(|listeners| MetricsServer::serve(node.clone(), custom, listeners)).transpose()?;
         let api_server = api_listeners.map(|listeners| ApiServer::serve(node.clone(), listeners)).transpose()?;
+        let port = addresses.first().map_or(0, SocketAddr::port);
+        let redirect_server =
+            redirect_listeners.map(|listeners| RedirectServer::serve(node.clone(), listeners, port)).transpose()?;
         let clock = node.pubsub.clock().clone();
         let ticks = Turns::start(&workers.handles())?.tick(clock, clock_tick(tick, &node.config));
         let mut tasks = vec![
@@ -209,11 +218,12 @@ impl Endpoint {
             actix_web::rt::spawn(ticks),
             actix_web::rt::spawn(keep_memory_free(node.clone())),
             actix_web::rt::spawn(announce(node.clone())),
+            actix_web::rt::spawn(watch_certificate(node.clone())),
         ];
         if node.tokens.is_some() {
             tasks.push(actix_web::rt::spawn(learn_revocations(node.clone())));
         }
-        let side_servers = SideServers { metrics: metrics_server, api: api_server };
+        let side_servers = SideServers { metrics: metrics_server, api: api_server, redirect: redirect_server };
         Node::new(addresses, node, workers, side_servers, tasks, registry_died)
     }
 }

@@ -71,10 +71,10 @@ impl MetricsServer {
 }
 
 /// Makes the kernel drop a client that does not read, and keeps the connection's own address for the check of its hosts.
-fn on_connect(io: &dyn Any, extensions: &mut Extensions) {
+pub(super) fn on_connect(io: &dyn Any, extensions: &mut Extensions) {
     if let Some(stream) = io.downcast_ref::<TcpStream>() {
         if let Ok(local) = stream.local_addr() {
-            hosts::accepted(extensions, local, false);
+            hosts::accepted(extensions, local, false, false);
         }
         // if this fails, the server's own timeouts still apply
         let _ = SockRef::from(stream).set_tcp_user_timeout(Some(TIMEOUT));

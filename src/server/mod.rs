@@ -2,10 +2,13 @@
 
 pub(crate) mod app;
 pub(crate) mod endpoint;
+mod handshake;
 mod learn_revocations;
 mod metrics_server;
 mod node;
 mod prometheus;
+mod redirect;
+mod reload;
 mod turns;
 pub(crate) mod workers;
 

@@ -18,6 +18,8 @@ use crate::api::listener::ApiServer;
 use crate::broker::pubsub::Pubsub;
 use crate::http::node_state::NodeState;
 use crate::server::metrics_server::MetricsServer;
+use crate::server::redirect::RedirectServer;
+use crate::server::reload::reload;
 use crate::server::workers::Workers;
 use crate::webhooks::Webhooks;
 
@@ -36,8 +38,8 @@ pub struct Node {
     signals: Signals,
 }
 
-/// Handlers for SIGTERM and SIGINT, installed when the node starts, and for SIGHUP, which resumes the webhooks and would
-/// end the process otherwise.
+/// Handlers for SIGTERM and SIGINT, installed when the node starts, and for SIGHUP, which has the node
+/// [read again](crate::server::reload) what it can and would end the process otherwise.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -54,17 +56,12 @@ impl Signals {
     }
 
     /// Waits for a signal to stop the node.
-    async fn next(&mut self, webhooks: Option<&Webhooks>) {
+    async fn next(&mut self, node: &NodeState) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
-                    match webhooks {
-                        Some(webhooks) => webhooks.resume(),
-                        None => log::warn!("SIGHUP changes nothing: the configuration is read once, at the start"),
-                    }
-                }
+                _ = self.hangup.recv() => reload(node).await,
             }
         }
     }
@@ -108,6 +105,12 @@ impl Node {
         self.parts.side_servers.api.as_ref().and_then(|server| server.address)
     }
 
+    /// The address that redirects from http to https, if `tls.redirect` is set.
+    #[must_use]
+    pub fn redirect_address(&self) -> Option<SocketAddr> {
+        self.parts.side_servers.redirect.as_ref().map(|server| server.address)
+    }
+
     /// The handle to the node's topics, to broadcast to them.
     #[must_use]
     pub fn pubsub(&self) -> Pubsub {
@@ -128,16 +131,17 @@ impl Node {
     pub async fn run_until_signal(self) -> io::Result<()> {
         let Self { parts, mut registry_died, mut signals, .. } = self;
         tokio::select! {
-            () = signals.next(parts.state.pubsub.webhooks()) => {}
+            () = signals.next(&parts.state) => {}
             () = parts.state.drain_requested() => {}
             _ = &mut registry_died => return Err(io::Error::other("the registry has died")),
             () = failed(parts.state.pubsub.webhooks()) => return Err(io::Error::other("the thread of the webhooks has died")),
             why = parts.state.pubsub.adapter_failed() => return Err(io::Error::other(why)),
         }
+        let state = parts.state.clone();
         log::info!("draining {} connections; a second signal stops the node immediately", parts.state.hub.len());
         tokio::select! {
             () = parts.drain() => {}
-            () = signals.next(None) => log::warn!("stopping immediately"),
+            () = signals.next(&state) => log::warn!("stopping immediately"),
         }
         Ok(())
     }
@@ -166,6 +170,7 @@ async fn failed(webhooks: Option<&Webhooks>) {
 pub(super) struct SideServers {
     pub(super) metrics: Option<MetricsServer>,
     pub(super) api: Option<ApiServer>,
+    pub(super) redirect: Option<RedirectServer>,
 }
 
 /// The running parts of a node.
@@ -215,7 +220,10 @@ impl Parts {
         self.state.pubsub.webhooks().iter().for_each(|webhooks| webhooks.stop());
         self.state.pubsub.leave_cluster().await;
         self.workers.stop().await;
-        let SideServers { metrics, api } = self.side_servers;
+        let SideServers { metrics, api, redirect } = self.side_servers;
+        if let Some(redirect) = redirect {
+            redirect.stop().await;
+        }
         if let Some(api) = api {
             api.stop().await;
         }

@@ -43,7 +43,7 @@ impl TestServer {
     pub fn with_config(config: Config, mount: Mount) -> Self {
         let (pubsub, _) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current())
             .expect("a single node needs nothing to start");
-        let node = NodeState::new(config, pubsub).expect("the keys of `auth` can be read");
+        let node = NodeState::new(config, pubsub, None).expect("the keys of `auth` can be read");
         Self(Acceptor::new(Arc::new(node), mount, routes::MOUNT))
     }
 

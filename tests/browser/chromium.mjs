@@ -1,8 +1,10 @@
 /** A real Chromium for the tests, and the errors on its pages. */
 
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+import { TLS_FOLDER } from "../broker.mjs";
+import { certificateFiles, publicKeyHash } from "../certificate.mjs";
 
 const SCREENSHOTS = fileURLToPath(new URL("../../target/screenshots/", import.meta.url));
 const FLAGS = [
@@ -16,6 +18,11 @@ const FLAGS = [
   "--disable-features=WebRtcHideLocalIpsWithMdns",
 ];
 
+/** Chromium does not know the tests' certificate, and accepts it by its key. */
+const TRUST = TLS_FOLDER === undefined
+  ? []
+  : [`--ignore-certificate-errors-spki-list=${publicKeyHash(await readFile(certificateFiles(TLS_FOLDER).cert))}`];
+
 export const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /**
@@ -24,7 +31,7 @@ export const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
  * @returns {Promise<import("playwright-core").Browser>}
  */
 export function launch(flags = [], executablePath = CHROMIUM) {
-  return chromium.launch({ executablePath, args: [...FLAGS, ...flags] });
+  return chromium.launch({ executablePath, args: [...FLAGS, ...TRUST, ...flags] });
 }
 
 /**

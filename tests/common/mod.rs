@@ -4,7 +4,6 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-#[cfg(any(feature = "nats", feature = "redis"))]
 pub mod certificate;
 pub mod child;
 pub mod cluster;
@@ -20,6 +19,7 @@ pub mod redis;
 pub mod rng;
 pub mod shared_adapter;
 pub mod streaming;
+pub mod tls;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

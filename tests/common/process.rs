@@ -70,7 +70,7 @@ impl Process {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let mut find_address = |what: &str| {
             let line = lines.find(|line| line.starts_with(what)).unwrap();
-            line.split("http://").nth(1).unwrap().split('/').next().unwrap().parse().unwrap()
+            line.split("://").nth(1).unwrap().split('/').next().unwrap().parse().unwrap()
         };
         let address = find_address("page");
         let metrics = sets.iter().any(|set| set.starts_with("metrics.listen")).then(|| find_address("metrics"));

@@ -1,4 +1,5 @@
-//! Single connections: how many are admitted, their timeouts, and how they close.
+//! Single connections: how many are admitted, their timeouts, and how they close;
+//! with and without TLS.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -9,6 +10,7 @@ mod disconnects;
 mod lost_time;
 mod slow_client;
 mod timeouts;
+mod tls;
 
 /// Timeouts of clients that send nothing, short enough for tests.
 const SHORT_TIMEOUTS: [&str; 8] = [

@@ -6,6 +6,7 @@ use handclasp::{
 };
 use serde_json::{Value, json};
 
+use crate::common::tls::{Certificate, Tunnel};
 use crate::common::{self, Client, Received, config, wait_until, wait_until_empty};
 
 const PATH: &str = "/live/websocket?vsn=2.0.0";
@@ -104,6 +105,19 @@ async fn a_client_cannot_forge_its_address() {
     let received = seen(&node, "", &forged).await;
     assert_eq!((&received["address"], &received["seen"]["client"]), (&json!("127.0.0.1"), &json!("127.0.0.1")));
     assert_eq!(received["seen"]["url"], format!("http://{}", node.address()));
+}
+
+/// Of a node with TLS of its own, the URL is its own.
+#[actix_web::test]
+async fn the_url_of_a_client_with_tls_begins_with_https() {
+    let certificate = Certificate::create();
+    let sets = certificate.sets();
+    let node = start(&[&sets[0], &sets[1]]);
+    let tunnel = Tunnel::start(node.address(), certificate.client()).await;
+    let mut client = Client::open(tunnel.address, PATH, &[]).await;
+    client.join("1", "mirror:a", "{}").await;
+    let received = request(&mut client, "mirror:a", "see").await;
+    assert_eq!(received["seen"]["url"], format!("https://{}", tunnel.address));
 }
 
 #[actix_web::test]

@@ -15,6 +15,7 @@ mod log_output;
 mod log_refusals;
 mod log_secrecy;
 mod metrics;
+mod tls_config;
 
 use std::path::Path;
 

@@ -23,7 +23,7 @@ const PARTS: [&[&str]; 14] = [
     &["message"],
     &["auth"],
     &["http_client"],
-    &["topic", "close", "refusal", "json", "config", "small_map", "payload", "memory", "wall_clock"],
+    &["topic", "close", "refusal", "json", "config", "small_map", "payload", "memory", "tls", "wall_clock"],
 ];
 
 /// Texts of wire formats, as string literals.

@@ -24,7 +24,7 @@ const EXEMPT: [&str; 9] = [
 const WALL_CLOCK: [&str; 5] = ["SystemTime", "UNIX_EPOCH", ".modified()", ".accessed()", ".created()"];
 
 /// The files that may read the monotonic clock or use a timer of the runtime, since they judge no client by it.
-const UNJUDGED: [(&str, &str); 35] = [
+const UNJUDGED: [(&str, &str); 36] = [
     ("api/ask.rs", "the time of other nodes"),
     ("api/batch.rs", "the time of a batch"),
     ("api/connection.rs", "connections of backends, which send a request again"),
@@ -51,10 +51,11 @@ const UNJUDGED: [(&str, &str); 35] = [
     ("protocols/engineio/upgrade.rs", "a rate limit"),
     ("http/idle_connections.rs", "the steps of a drain"),
     ("protocols/peerjs/stream.rs", "pauses between messages"),
-    ("server/app.rs", "rate limits"),
     ("server/endpoint.rs", "the interval of the sweep, and the wait for the link to other nodes"),
+    ("server/handshake.rs", "rate limits"),
     ("server/learn_revocations.rs", "a pause before other nodes are asked again"),
     ("server/node.rs", "the notice before a drain, and what of its time is kept for webhooks"),
+    ("server/reload.rs", "when the files of the certificate are read"),
     ("server/turns.rs", "the ticks of the clock"),
     ("server/workers.rs", "pauses after a failure"),
     ("sessions/session.rs", "rate limits"),

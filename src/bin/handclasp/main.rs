@@ -12,8 +12,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use handclasp::auth::Tokens;
-use handclasp::config::{Api, ApiListen, Cluster, Engine, ListenAddress};
-use handclasp::{Config, Endpoint};
+use handclasp::config::{ApiListen, Engine, ListenAddress};
+use handclasp::tls::ServerTls;
+use handclasp::{Config, Endpoint, Node};
 use mimalloc::MiMalloc;
 use token::TokenArgs;
 
@@ -25,6 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   handclasp serve                                        serve the page on http://127.0.0.1:4000/
   handclasp serve --listen 0.0.0.0:8080 --set socket.check_origin=https://example.com
+  handclasp serve --listen 0.0.0.0:443 --tls-cert fullchain.pem --tls-key privkey.pem
   handclasp check --config handclasp.toml                list all errors of a configuration file
   HANDCLASP_LIMITS_QUEUE_BYTES=100_000 handclasp serve   set one key by an environment variable
 
@@ -61,6 +63,12 @@ struct Options {
     /// IP address or host name, and port, to listen on; port 0 picks a free port [default: 127.0.0.1:4000]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
+    /// Speak https and wss with this certificate: a PEM file with the certificates above it; tls.cert
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<String>,
+    /// The private key of the certificate, a PEM file; tls.key
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<String>,
     /// Set one configuration key; can be repeated
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     set: Vec<String>,
@@ -83,7 +91,10 @@ fn main() -> ExitCode {
 
 impl Options {
     fn read(&self) -> Result<Config, String> {
-        Config::from_environment(self.config.as_deref(), &self.set, self.listen.as_deref())
+        let files = [("tls.cert", &self.tls_cert), ("tls.key", &self.tls_key)].into_iter();
+        let files = files.filter_map(|(key, path)| Some(format!("{key}={}", toml::Value::from(path.as_deref()?))));
+        let sets: Vec<String> = self.set.iter().cloned().chain(files).collect();
+        Config::from_environment(self.config.as_deref(), &sets, self.listen.as_deref())
             .map_err(|errors| errors.to_string())
     }
 }
@@ -99,11 +110,7 @@ fn serve(config: &Config) -> Result<(), String> {
     actix_web::rt::System::new().block_on(async {
         let endpoint = Endpoint::new(config.clone()).counter(DROPPED, DROPPED_HELP, dropped);
         let node = endpoint.start().map_err(|error| error.to_string())?;
-        let metrics = config.metrics.listen.as_ref().zip(node.metrics_address());
-        let metrics = metrics.map(|(listen, address)| listen.with_port(address.port()));
-        announce(config, &config.server.listen.with_port(node.address().port()), metrics.as_ref());
-        announce_api(&config.api, node.api_address());
-        announce_cluster(&config.cluster);
+        announce(config, Some(&node));
         warn_descriptor_limit(descriptors, config.server.connections);
         node.run_until_signal().await.map_err(|error| error.to_string())
     })
@@ -132,50 +139,53 @@ fn warn_descriptor_limit(descriptors: std::io::Result<u64>, connections: usize) 
 
 fn check(config: &Config) -> Result<(), String> {
     let tokens = Tokens::from_config(&config.auth).map_err(|error| error.to_string())?;
+    ServerTls::from_config(&config.tls).map_err(|error| error.to_string())?;
     print("ok");
-    announce(config, &config.server.listen, config.metrics.listen.as_ref());
-    announce_api(&config.api, None);
+    announce(config, None);
     print(&format!("origins  {}", config.socket.check_origin));
     let warnings = config.warnings();
     tokens.warnings().iter().chain(&warnings).for_each(|warning| eprintln!("handclasp: warning: {warning}"));
     Ok(())
 }
 
-/// Prints the addresses of the page, the sockets and, if enabled, HelloWebRTC, the plain relay and the metrics, a line
-/// each. Scripts may rely on these lines.
-fn announce(config: &Config, address: &ListenAddress, metrics: Option<&ListenAddress>) {
+/// Prints the addresses of the page, the sockets and, if enabled, HelloWebRTC, the plain relay, the redirect, the metrics and
+/// the API, a line each, and the engine of the cluster. Scripts may rely on these lines. Before the node runs, a free port
+/// is shown as 0.
+fn announce(config: &Config, node: Option<&Node>) {
+    let bound = |listen: &ListenAddress, address: Option<SocketAddr>| match address {
+        Some(address) => listen.with_port(address.port()),
+        None => listen.clone(),
+    };
+    let address = bound(&config.server.listen, node.map(Node::address));
+    let s = if config.tls.is_on() { "s" } else { "" };
     match config.page.enabled {
-        true if cfg!(feature = "page") => print(&format!("page     http://{address}/")),
+        true if cfg!(feature = "page") => print(&format!("page     http{s}://{address}/")),
         true => print("page     not in this build: it was compiled without the feature \"page\""),
         false => print("page     off"),
     }
-    print(&format!("sockets  ws://{address}/{}/websocket", mounts(config)));
+    print(&format!("sockets  ws{s}://{address}/{}/websocket", mounts(config)));
     if config.is_hello_open() {
-        print(&format!("hello    ws://{address}/hello"));
+        print(&format!("hello    ws{s}://{address}/hello"));
     }
     if config.is_relay_open() {
-        print(&format!("relay    ws://{address}{}", config.relay.path));
+        print(&format!("relay    ws{s}://{address}{}", config.relay.path));
     }
-    if let Some(metrics) = metrics {
-        print(&format!("metrics  http://{metrics}/metrics"));
+    if let Some(listen) = &config.tls.redirect {
+        print(&format!("redirect http://{}/", bound(listen, node.and_then(Node::redirect_address))));
     }
-}
-
-/// Prints where the server API is, if it is on. `address` has the real port if port 0 was configured.
-fn announce_api(api: &Api, address: Option<SocketAddr>) {
-    match (&api.listen, address) {
-        (Some(ApiListen::Tcp(listen)), Some(address)) => {
-            print(&format!("api      http://{}", listen.with_port(address.port())));
+    if let Some(listen) = &config.metrics.listen {
+        print(&format!("metrics  http://{}/metrics", bound(listen, node.and_then(Node::metrics_address))));
+    }
+    match &config.api.listen {
+        Some(ApiListen::Tcp(listen)) => {
+            print(&format!("api      http://{}", bound(listen, node.and_then(Node::api_address))));
         }
-        (Some(ApiListen::Tcp(listen)), None) => print(&format!("api      http://{listen}")),
-        (Some(socket), _) => print(&format!("api      {socket}")),
-        (None, _) => {}
+        Some(socket) => print(&format!("api      {socket}")),
+        None => {}
     }
-}
-
-/// Prints the engine and this node's name, if there is an engine.
-fn announce_cluster(cluster: &Cluster) {
-    if cluster.engine != Engine::None {
+    // before the start, the node may have no name
+    let cluster = &config.cluster;
+    if node.is_some() && cluster.engine != Engine::None {
         print(&format!("cluster  {}, node {}", cluster.engine.name(), cluster.node.get()));
     }
 }

@@ -21,13 +21,12 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
-use actix_web::rt::net::TcpStream;
 use actix_web::{Error, HttpMessage, HttpRequest};
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::ReadBuf;
 
+use crate::connections::client_stream::{ClientReader, ClientStream, ClientWriter};
 use crate::connections::clock::Clock;
 use crate::connections::connection::{Connection, WriteSide};
 use crate::connections::ip_limits::IpSlot;
@@ -44,7 +43,7 @@ const CHUNK: usize = 16 * 1024;
 pub(crate) const MAX_DROPPED: usize = 8 * 1024 * 1024;
 
 /// A request for an upgrade, with its connection.
-pub(crate) type UpgradeRequest = (Request, Framed<TcpStream, Codec>);
+pub(crate) type UpgradeRequest = (Request, Framed<ClientStream, Codec>);
 
 /// Passes the request to `app`, and then bytes in both directions until either side closes. This is a task of its own,
 /// because the task that has read the request is as large as HTTP needs it. The connection then has `drain_timeout` to
@@ -84,9 +83,9 @@ pub(crate) fn of(request: &HttpRequest) -> Option<Arc<WriteSide>> {
 async fn answer<S>(
     app: Rc<S>,
     mut request: Request,
-    framed: Framed<TcpStream, Codec>,
+    framed: Framed<ClientStream, Codec>,
     write_side: Arc<WriteSide>,
-) -> Result<(OwnedWriteHalf, Bytes, BoxBody), Error>
+) -> Result<(ClientWriter, Bytes, BoxBody), Error>
 where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
 {
@@ -123,7 +122,7 @@ fn response_head(
 
 /// The bytes from the client, as the payload of its request.
 struct Incoming {
-    reader: OwnedReadHalf,
+    reader: ClientReader,
     /// Bytes that arrived together with the request.
     ahead: Bytes,
     /// Set after a full chunk, which probably has another one behind it: other tasks run first.
@@ -143,7 +142,7 @@ impl Stream for Incoming {
         }
         let mut space = [MaybeUninit::uninit(); CHUNK];
         let mut chunk = ReadBuf::uninit(&mut space);
-        match ready!(Pin::new(&mut self.reader).poll_read(cx, &mut chunk)) {
+        match ready!(self.reader.poll_read(cx, &mut chunk)) {
             Ok(()) if chunk.filled().is_empty() => return Poll::Ready(None),
             Ok(()) => {}
             Err(error) => return Poll::Ready(Some(Err(error.into()))),
@@ -156,7 +155,7 @@ impl Stream for Incoming {
 /// Writes the output of an upgraded connection, or leaves it to the [flusher](crate::connections::flusher), as usual.
 struct Outgoing<'a> {
     /// `None` while it is parked at the connection's writer.
-    writer: Option<OwnedWriteHalf>,
+    writer: Option<ClientWriter>,
     /// What is written here, before the body is polled again.
     output: Output,
     /// The body of an HTTP response has the bytes to write. The body of a session is its actor, which puts its output
@@ -175,10 +174,13 @@ impl Outgoing<'_> {
 
     /// Writes all of the output. The client is behind as long as its socket does not accept everything, since it last
     /// accepted something.
-    fn write(&mut self, writer: &mut OwnedWriteHalf, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn write(&mut self, writer: &mut ClientWriter, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut has_progress = false;
-        while !self.output.is_empty() {
-            match write_some(writer, &mut self.output, cx) {
+        loop {
+            let is_done = self.output.is_empty();
+            let written = if is_done { writer.poll_flush(cx) } else { write_some(writer, &mut self.output, cx) };
+            match written {
+                Poll::Ready(Ok(())) if is_done => break,
                 Poll::Ready(Ok(())) => has_progress = true,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
@@ -198,6 +200,10 @@ impl Outgoing<'_> {
         Poll::Ready(Ok(()))
     }
 
+    fn has_no_output(&self) -> bool {
+        self.write_side.writer.state().output.is_empty()
+    }
+
     /// Whether the output can be left to the flusher: there is none, or the flusher will write it.
     fn is_left_to_flusher(&self) -> bool {
         let length = self.write_side.writer.state().output.len();
@@ -207,13 +213,13 @@ impl Outgoing<'_> {
 
 /// Returns the socket and its last bytes once the body has ended.
 impl Future for Outgoing<'_> {
-    type Output = Result<(OwnedWriteHalf, Output), Error>;
+    type Output = Result<(ClientWriter, Output), Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let aborted = |Aborted| io::Error::from(io::ErrorKind::ConnectionAborted);
         if let Some(parked) = this.write_side.writer.unpark(cx).map_err(aborted)? {
-            this.writer = Some(parked.writer);
+            this.writer = Some(ClientWriter::Plain(parked.writer));
             if parked.is_full {
                 this.is_behind = true;
                 this.take_output();
@@ -234,11 +240,18 @@ impl Future for Outgoing<'_> {
                     let rest = Output::new(this.output.memory().clone());
                     return Poll::Ready(Ok((writer, std::mem::replace(&mut this.output, rest))));
                 }
-                Poll::Pending if this.is_left_to_flusher() => {
-                    this.write_side.writer.park(writer);
-                    return Poll::Pending;
-                }
-                Poll::Pending => this.take_output(),
+                Poll::Pending => match writer {
+                    ClientWriter::Plain(plain) if this.is_left_to_flusher() => {
+                        this.write_side.writer.park(plain);
+                        return Poll::Pending;
+                    }
+                    // only this task can encrypt; the flusher wakes it
+                    ClientWriter::Tls(_) if this.has_no_output() => {
+                        this.writer = Some(writer);
+                        return Poll::Pending;
+                    }
+                    _ => this.take_output(),
+                },
             }
         }
     }
@@ -252,8 +265,8 @@ impl Drop for Outgoing<'_> {
 }
 
 /// Writes some of the output.
-fn write_some(writer: &mut OwnedWriteHalf, output: &mut Output, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-    let written = ready!(output.with_slices(|slices| Pin::new(&mut *writer).poll_write_vectored(cx, slices)))?;
+fn write_some(writer: &mut ClientWriter, output: &mut Output, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    let written = ready!(output.with_slices(|slices| writer.poll_write(cx, slices)))?;
     if written == 0 {
         return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
     }
@@ -264,24 +277,21 @@ fn write_some(writer: &mut OwnedWriteHalf, output: &mut Output, cx: &mut Context
 /// Writes the last bytes and closes the write side, so that the client sees the end of the connection immediately. Then
 /// reads and drops what the client still sends, until it closes the connection too. Otherwise the kernel would reset the
 /// connection, and the client could lose the last bytes.
-async fn end(mut writer: OwnedWriteHalf, mut output: Output) -> io::Result<()> {
+async fn end(mut writer: ClientWriter, mut output: Output) -> io::Result<()> {
     while !output.is_empty() {
         poll_fn(|cx| write_some(&mut writer, &mut output, cx)).await?;
     }
-    writer.shutdown().await?;
-    drain(writer.as_ref()).await
+    poll_fn(|cx| writer.poll_shutdown(cx)).await?;
+    drain(&writer).await
 }
 
 /// Reads and drops bytes until the client closes the connection, or has sent more than [`MAX_DROPPED`].
-async fn drain(stream: &TcpStream) -> io::Result<()> {
+async fn drain(writer: &ClientWriter) -> io::Result<()> {
     let mut dropped = 0;
     while dropped <= MAX_DROPPED {
-        stream.readable().await?;
-        match stream.try_read(&mut [0; 1024]) {
-            Ok(0) => break,
-            Ok(count) => dropped += count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+        match poll_fn(|cx| writer.poll_drain(cx, &mut [0; 1024])).await? {
+            0 => break,
+            count => dropped += count,
         }
         // a client that sends without end must not block other tasks
         actix_web::rt::task::yield_now().await;

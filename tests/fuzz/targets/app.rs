@@ -25,7 +25,7 @@ pub(super) fn app(mut config: Config) -> AppFactory {
     let mounts: Vec<_> = mounts.chain([plain]).collect();
     let (pubsub, _) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current())
         .expect("a single node needs nothing to start");
-    let node = Arc::new(NodeState::new(config, pubsub).expect("tokens are off"));
+    let node = Arc::new(NodeState::new(config, pubsub, None).expect("tokens are off"));
     let acceptors =
         mounts.into_iter().map(|(mount, protocol)| (Acceptor::new(node.clone(), mount, protocol), protocol));
     AppFactory { acceptors: acceptors.collect(), node, routes: Vec::new() }
