@@ -77,6 +77,8 @@ reasons! {
         RateLimited = "rate_limited";
         /// The node is draining.
         Draining = "draining";
+        /// The node has just started, and does not know yet which tokens are revoked.
+        Starting = "starting";
     }
 
     /// Why a join is refused.

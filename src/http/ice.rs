@@ -53,6 +53,7 @@ fn respond(node: &NodeState, servers: &IceServers, request: &HttpRequest) -> Res
     let most = match &node.tokens {
         None => Duration::MAX,
         Some(tokens) => {
+            node.accepts_tokens()?;
             let params = params(request.query_string())?;
             match token_of(request, &params) {
                 None if !tokens.are_required() => Duration::ZERO,

@@ -15,6 +15,7 @@ pub(crate) mod hosts;
 pub(crate) mod ice;
 pub(crate) mod idle_connections;
 pub(crate) mod jsonp;
+pub(crate) mod learning;
 pub(crate) mod longpoll;
 pub(crate) mod methods;
 pub(crate) mod mount;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use actix_web::http::StatusCode;
 use tokio::sync::Notify;
 
 use crate::auth::revocations::RevokeError;
@@ -14,8 +15,11 @@ use crate::config::schema::Config;
 use crate::connections::connection::{Connection, ConnectionId};
 use crate::connections::hub::{Hub, HubLimits};
 use crate::connections::ip_limits::IpTable;
+use crate::http::connect_error::ConnectError;
 use crate::http::idle_connections::IdleConnections;
+use crate::http::learning::Learning;
 use crate::http::refusal_log::RefusalLog;
+use crate::refusal::ConnectRefusal;
 use crate::tls::ServerTls;
 
 /// The state that all workers share.
@@ -30,9 +34,10 @@ pub(crate) struct NodeState {
     pub(crate) tokens: Option<Arc<Tokens>>,
     /// The certificate of the public listener, if it speaks TLS.
     pub(crate) tls: Option<Arc<ServerTls>>,
+    /// Whether the other nodes have said which tokens are revoked.
+    pub(crate) learning: Learning,
     accepts_clients: AtomicBool,
     drain_request: Notify,
-    ask_again: Notify,
     /// Whether the adapter was ready when it was asked last.
     adapter_was_ready: AtomicBool,
 }
@@ -63,9 +68,9 @@ impl NodeState {
             refusal_log,
             tokens,
             tls: tls.map(Arc::new),
+            learning: Learning::default(),
             accepts_clients,
             drain_request: Notify::new(),
-            ask_again: Notify::new(),
             adapter_was_ready,
         })
     }
@@ -84,11 +89,6 @@ impl NodeState {
                 added.map(|_| closed)
             }
         }
-    }
-
-    /// Waits until other nodes may know what this one has missed.
-    pub(crate) async fn others_changed(&self) {
-        self.ask_again.notified().await;
     }
 
     /// Asks the node to drain, as SIGTERM does.
@@ -115,7 +115,11 @@ impl NodeState {
         if !self.accepts_clients() {
             return Err("draining".into());
         }
-        let ready = self.pubsub.ready().and_then(|()| self.can_check_tokens());
+        let linked = self.pubsub.ready();
+        if linked.is_err() {
+            self.learning.interrupt();
+        }
+        let ready = linked.and_then(|()| self.can_check_tokens());
         let was_ready = self.adapter_was_ready.swap(ready.is_ok(), Ordering::Relaxed);
         match &ready {
             Ok(()) if !was_ready => log::info!("ready again"),
@@ -126,9 +130,20 @@ impl NodeState {
     }
 
     fn can_check_tokens(&self) -> Result<(), String> {
-        match self.tokens.as_ref().is_some_and(|tokens| tokens.are_required() && tokens.have_no_keys()) {
+        let Some(tokens) = &self.tokens else { return Ok(()) };
+        match tokens.are_required() && tokens.have_no_keys() {
             true => Err("the keys at the URL of auth.jwks could not be read yet".into()),
-            false => Ok(()),
+            false => self.learning.readiness(),
+        }
+    }
+
+    /// # Errors
+    /// When the node has just started, and does not know yet which tokens were revoked at other nodes.
+    pub(crate) fn accepts_tokens(&self) -> Result<(), ConnectError> {
+        match self.learning.accepts_tokens() {
+            true => Ok(()),
+            false => Err(ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, "this server is starting")
+                .with_reason(ConnectRefusal::Starting)),
         }
     }
 
@@ -165,6 +180,6 @@ impl NodeControl for NodeState {
     }
 
     fn ask_again(&self) {
-        self.ask_again.notify_one();
+        self.learning.ask_again();
     }
 }

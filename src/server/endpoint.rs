@@ -17,6 +17,7 @@ use crate::broker::adapter::LocalAdapter;
 use crate::broker::pubsub::Pubsub;
 use crate::channels::builtin::routers;
 use crate::config::api::ApiListen;
+use crate::config::cluster::Engine;
 use crate::config::listen::ListenAddress;
 use crate::config::schema::Config;
 use crate::connections::limits::Timeouts;
@@ -193,10 +194,14 @@ impl Endpoint {
         let redirect_listeners = redirect_address.map(|address| listen(address, redirect::BACKLOG)).transpose()?;
         let api_listeners = self.config.api.listen.as_ref().map(listen_for_api).transpose()?;
         let mut workers = Workers::new(self.config.server.workers)?;
+        let is_alone = self.adapter.is_none() && self.config.cluster.engine == Engine::None;
         let adapter = self.adapter.map_or_else(|| configured_adapter(&self.config), Ok)?;
         let (pubsub, registry_died) = Pubsub::start(&self.config, adapter, &workers.registry())?;
         let node = Arc::new(NodeState::new(self.config, pubsub, tls).map_err(io::Error::other)?);
         node.pubsub.set_control(Arc::<NodeState>::downgrade(&node));
+        if node.tokens.is_some() && !is_alone {
+            node.learning.begin();
+        }
         warn_of_open_mounts(&node.config, &self.mounts);
         let acceptors: Vec<_> = self
             .mounts

@@ -3,14 +3,17 @@
 
 use std::time::Duration;
 
-use handclasp::Node;
 use handclasp::auth::{TokenRequest, Tokens};
+use handclasp::cluster::{Cluster, ClusterOptions};
+use handclasp::{Config, Endpoint, Node};
 use serde_json::json;
 
 use super::{get, post, settings};
 use crate::common::memory_engine::Knobs;
-use crate::common::shared_adapter::EngineCluster;
-use crate::common::{Client, Received, config, id, wait_until};
+use crate::common::shared_adapter::{
+    EngineCluster, LEASE, is_linked, options, wait_until_acquainted, wait_until_ready,
+};
+use crate::common::{self, Client, Received, TIMEOUT, config, id, wait_until};
 
 /// Two nodes with the API, of which the second one's clients are asked for.
 async fn two_nodes() -> (EngineCluster, Node, Node) {
@@ -97,6 +100,11 @@ fn with_tokens() -> (Vec<String>, Tokens) {
     (settings, tokens)
 }
 
+fn sign(tokens: &Tokens, subject: &str) -> String {
+    let lifetime = Duration::from_secs(600);
+    tokens.sign(&TokenRequest { subject: subject.to_owned(), lifetime, grants: None }).unwrap()
+}
+
 fn texts(settings: &[String]) -> Vec<&str> {
     settings.iter().map(String::as_str).collect()
 }
@@ -116,11 +124,7 @@ async fn tokens_are_revoked_on_all_nodes_and_on_those_that_come_later() {
     let (settings, tokens) = with_tokens();
     let cluster = EngineCluster::new(Knobs::default());
     let (a, b) = cluster.two_nodes(&texts(&settings)).await;
-    let sign = |subject: &str| {
-        let lifetime = Duration::from_secs(600);
-        tokens.sign(&TokenRequest { subject: subject.to_owned(), lifetime, grants: None }).unwrap()
-    };
-    let (mai, tom, eve) = (sign("mai"), sign("tom"), sign("eve"));
+    let [mai, tom, eve] = ["mai", "tom", "eve"].map(|subject| sign(&tokens, subject));
     let path = format!("/socket/websocket?vsn=2.0.0&token={mai}");
     let mut there = Client::open(b.address(), &path, &[]).await;
     there.join("1", "room:a", "{}").await;
@@ -134,8 +138,7 @@ async fn tokens_are_revoked_on_all_nodes_and_on_those_that_come_later() {
     }
     post(&a, "/v1/revoke", json!({ "subject": "tom" })).await;
     let c = cluster.node("c", config(&texts(&settings))).await;
-    wait_until("the new node knows", || async { close_code(&c, &tom).await == 1008 }).await;
-    assert_eq!((close_code(&c, &mai).await, close_code(&c, &eve).await), (1008, 0));
+    assert_eq!((close_code(&c, &tom).await, close_code(&c, &mai).await, close_code(&c, &eve).await), (1008, 1008, 0));
     // a node that has missed one
     cluster.cut_off("b", &b).await;
     let answer = post(&a, "/v1/revoke", json!({ "subject": "eve" })).await;
@@ -145,7 +148,7 @@ async fn tokens_are_revoked_on_all_nodes_and_on_those_that_come_later() {
     // a node that brings one in its file
     let file = std::env::temp_dir().join(format!("handclasp-revoked-{}", std::process::id()));
     std::fs::write(&file, r#"{"subject":"ida","before":9000000000,"at":1}"#).unwrap();
-    let ida = sign("ida");
+    let ida = sign(&tokens, "ida");
     assert_eq!(close_code(&b, &ida).await, 0);
     let brought = settings.iter().cloned().chain([format!("auth.revocations={}", file.display())]).collect::<Vec<_>>();
     let d = cluster.node("d", config(&texts(&brought))).await;
@@ -154,6 +157,93 @@ async fn tokens_are_revoked_on_all_nodes_and_on_those_that_come_later() {
         node.stop().await;
     }
     std::fs::remove_file(file).unwrap();
+}
+
+/// A lease that is not over before a test ends.
+const LONG_LEASE: Duration = TIMEOUT.saturating_mul(4);
+
+/// A node that waits for answers as long as a test does.
+fn patient_node(cluster: &EngineCluster, name: &str, lease: Duration, config: Config) -> Node {
+    let hub = cluster.hub.clone();
+    let options = ClusterOptions { lease, timeout: TIMEOUT, ..options(name, &config) };
+    Endpoint::new(config).adapter(Cluster::new(options, move || Box::new(hub.engine()))).start().unwrap()
+}
+
+/// What `/readyz` says, and the statuses of an upgrade and of `/ice` with this token.
+async fn admission(node: &Node, token: &str) -> (String, [u16; 2]) {
+    let (_, ready) = common::get(node.address(), "/readyz").await;
+    let (upgrade, _) = common::get(node.address(), &format!("/socket/websocket?vsn=2.0.0&token={token}")).await;
+    let (ice, _) = common::get(node.address(), &format!("/ice?token={token}")).await;
+    (ready.trim_end().to_owned(), [upgrade, ice])
+}
+
+/// An upgrade that is none gets 400, if its token is good.
+const ADMITTED: [u16; 2] = [400, 200];
+const STARTING: [u16; 2] = [503, 503];
+const NOT_ASKED: &str = "the other nodes have not said yet which tokens are revoked";
+
+#[actix_web::test]
+async fn a_node_accepts_tokens_once_it_knows_which_are_revoked() {
+    let (settings, tokens) = with_tokens();
+    let (mai, tom) = (sign(&tokens, "mai"), sign(&tokens, "tom"));
+    let cluster = EngineCluster::new(Knobs::default());
+    let node = |name: &str| patient_node(&cluster, name, LONG_LEASE, config(&texts(&settings)));
+    let a = node("a");
+    wait_until_ready(&a).await;
+    post(&a, "/v1/revoke", json!({ "subject": "mai" })).await;
+    cluster.hub.freeze("a");
+    let b = node("b");
+    wait_until("the node is linked", || async { is_linked(&b) }).await;
+    assert_eq!(admission(&b, &tom).await, (NOT_ASKED.to_owned(), STARTING));
+    cluster.hub.thaw("a");
+    wait_until_ready(&b).await;
+    assert_eq!(admission(&b, &tom).await, ("ready".to_owned(), ADMITTED));
+    assert_eq!(close_code(&b, &mai).await, 1008);
+    a.stop().await;
+    b.stop().await;
+}
+
+#[actix_web::test]
+async fn a_node_without_an_answer_accepts_tokens() {
+    let (settings, tokens) = with_tokens();
+    let mai = sign(&tokens, "mai");
+    let cluster = EngineCluster::new(Knobs::default());
+    let a = cluster.node("a", config(&texts(&settings))).await;
+    cluster.hub.freeze("a");
+    let b = cluster.node("b", config(&texts(&settings))).await;
+    assert_eq!(admission(&b, &mai).await, ("ready".to_owned(), ADMITTED));
+    // and one without a link
+    cluster.hub.refuse("c", true);
+    let hasty = settings.iter().map(String::as_str).chain(["cluster.lease=2s"]).collect::<Vec<_>>();
+    let c = cluster.unlinked_node("c", config(&hasty));
+    assert_eq!(admission(&c, &mai).await.1, STARTING);
+    wait_until("it has waited long enough", || async { admission(&c, &mai).await.1 == ADMITTED }).await;
+    for node in [a, b, c] {
+        node.stop().await;
+    }
+}
+
+#[actix_web::test]
+async fn a_node_that_was_cut_off_accepts_tokens_and_is_ready_once_it_has_asked() {
+    let (settings, tokens) = with_tokens();
+    let mai = sign(&tokens, "mai");
+    let cluster = EngineCluster::new(Knobs::default());
+    let node = |name: &str, lease| patient_node(&cluster, name, lease, config(&texts(&settings)));
+    let (a, b) = (node("a", LONG_LEASE), node("b", LEASE));
+    wait_until_acquainted([&a, &b]).await;
+    wait_until_ready(&b).await;
+    cluster.cut_off("b", &b).await;
+    wait_until("its lease is over", || async { admission(&b, &mai).await.0 != "ready" }).await;
+    assert_eq!(admission(&b, &mai).await.1, ADMITTED);
+    post(&a, "/v1/revoke", json!({ "subject": "mai" })).await;
+    cluster.hub.freeze("a");
+    cluster.reconnect("b", &b).await;
+    assert_eq!(admission(&b, &mai).await, (NOT_ASKED.to_owned(), ADMITTED));
+    cluster.hub.thaw("a");
+    wait_until_ready(&b).await;
+    assert_eq!(close_code(&b, &mai).await, 1008);
+    a.stop().await;
+    b.stop().await;
 }
 
 #[actix_web::test]

@@ -142,6 +142,9 @@ impl Acceptor {
             let body = "this server is going down";
             return Err(ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, body).with_reason(ConnectRefusal::Draining));
         }
+        if self.0.tokens.is_on() {
+            node.accepts_tokens()?;
+        }
         node.hub.admit(client, connection_limits).map_err(|error| match error {
             AdmissionError::Node => ConnectError::full(),
             AdmissionError::Memory => ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, "this server is overloaded")
