@@ -24,8 +24,8 @@ const VISITED_AT_ONCE: usize = 1_024;
 pub(crate) struct Place {
     shard: usize,
     bucket: usize,
-    /// How many buckets the shard had.
-    buckets: usize,
+    /// How often the shard's topics had been moved.
+    moves: u64,
 }
 
 /// A topic's members at one moment. Most topics belong to one peer and have one member, which needs no list.
@@ -63,17 +63,24 @@ impl Deref for Members {
     }
 }
 
-type Shard = RwLock<HashTable<(Topic, Members)>>;
+/// A part of the table.
+#[derive(Default)]
+struct Shard {
+    topics: HashTable<(Topic, Members)>,
+    /// How often its topics may have been moved to other buckets. A table also moves them without growing, to clear what
+    /// removed ones have left.
+    moves: u64,
+}
 
 /// The members of each topic. A topic without members has no entry.
 pub(crate) struct TopicTable {
-    shards: Box<[Shard]>,
+    shards: Box<[RwLock<Shard>]>,
     hasher: RandomState,
 }
 
 impl TopicTable {
     pub(crate) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Shard::default()).collect(), hasher: RandomState::new() }
+        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), hasher: RandomState::new() }
     }
 
     /// The topic's members, if it has any.
@@ -89,7 +96,11 @@ impl TopicTable {
     pub(crate) fn insert(&self, topic: &Topic, member: Member) -> usize {
         let hash = self.hash(topic.key());
         let mut shard = self.shard(hash).write().unwrap_or_else(PoisonError::into_inner);
-        match shard.entry(hash, has_key(topic.key()), |(topic, _)| self.hash(topic.key())) {
+        if shard.topics.len() == shard.topics.capacity() {
+            // a table moves its topics only to make room for another one
+            shard.moves += 1;
+        }
+        match shard.topics.entry(hash, has_key(topic.key()), |(topic, _)| self.hash(topic.key())) {
             Entry::Vacant(entry) => {
                 entry.insert((topic.clone(), Members::One(member)));
                 1
@@ -107,7 +118,7 @@ impl TopicTable {
     pub(crate) fn replace(&self, topic: &str, old: MemberId, new: Member) {
         let hash = self.hash(topic);
         let mut shard = self.shard(hash).write().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, members)) = shard.find_mut(hash, has_key(topic)) {
+        if let Some((_, members)) = shard.topics.find_mut(hash, has_key(topic)) {
             members.replace(old, new);
         }
     }
@@ -116,7 +127,7 @@ impl TopicTable {
     pub(crate) fn remove(&self, topic: &str, id: MemberId) -> Option<usize> {
         let hash = self.hash(topic);
         let mut shard = self.shard(hash).write().unwrap_or_else(PoisonError::into_inner);
-        let mut entry = shard.find_entry(hash, has_key(topic)).ok()?;
+        let mut entry = shard.topics.find_entry(hash, has_key(topic)).ok()?;
         let (_, members) = entry.get_mut();
         // from the end: in a large topic, the newest members are the most likely to leave
         let at = members.iter().rposition(|member| member.id() == id)?;
@@ -140,36 +151,41 @@ impl TopicTable {
     pub(crate) fn topics_of(&self, realm: Realm) -> Vec<Topic> {
         let of_realm = |(topic, _): &(Topic, Members)| topic.key().starts_with(realm.prefix()).then(|| topic.clone());
         let shards = self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
-        shards.flat_map(|shard| shard.iter().filter_map(of_realm).collect::<Vec<_>>()).collect()
+        shards.flat_map(|shard| shard.topics.iter().filter_map(of_realm).collect::<Vec<_>>()).collect()
     }
 
     /// Calls `see` with some of the topics and their numbers of members: those at `place`. Returns the next place, and
-    /// `None` after the last one. A topic that is there all the time is seen at least once. The table is locked for reading
+    /// `None` after the last one. A topic that is there all the time is seen at least once. A shard is locked for reading
     /// during a call, which is short.
-    pub(crate) fn visit(&self, place: Place, mut see: impl FnMut(&Topic, usize)) -> Option<Place> {
-        let shard = self.shards.get(place.shard)?.read().unwrap_or_else(PoisonError::into_inner);
-        let buckets = shard.num_buckets();
-        // a shard whose size has changed has moved its topics
-        let begin = if place.buckets == buckets { place.bucket } else { 0 };
-        let end = buckets.min(begin + VISITED_AT_ONCE);
-        (begin..end)
-            .filter_map(|bucket| shard.get_bucket(bucket))
-            .for_each(|(topic, members)| see(topic, members.len()));
+    pub(crate) fn visit(&self, place: Place, see: impl FnMut(&Topic, usize)) -> Option<Place> {
+        self.visit_some(VISITED_AT_ONCE, place, see)
+    }
+
+    fn visit_some(&self, at_once: usize, place: Place, mut see: impl FnMut(&Topic, usize)) -> Option<Place> {
+        let Shard { topics, moves } = &*self.shards.get(place.shard)?.read().unwrap_or_else(PoisonError::into_inner);
+        let buckets = topics.num_buckets();
+        let (begin, end) = match place.bucket == 0 || place.moves == *moves {
+            true => (place.bucket, buckets.min(place.bucket + at_once)),
+            // topics have moved behind the place: the shard is looked at again, and at once, so that this has an end
+            false => (0, buckets),
+        };
+        let seen = (begin..end).filter_map(|bucket| topics.get_bucket(bucket));
+        seen.for_each(|(topic, members)| see(topic, members.len()));
         Some(match end < buckets {
-            true => Place { shard: place.shard, bucket: end, buckets },
+            true => Place { shard: place.shard, bucket: end, moves: *moves },
             false => Place { shard: place.shard + 1, ..Place::default() },
         })
     }
 
     /// The number of topics that have members.
     pub(crate) fn topics(&self) -> usize {
-        self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
+        self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner).topics.len()).sum()
     }
 
     fn find<R>(&self, topic: &str, f: impl FnOnce(&Members) -> R) -> Option<R> {
         let hash = self.hash(topic);
         let shard = self.shard(hash).read().unwrap_or_else(PoisonError::into_inner);
-        shard.find(hash, has_key(topic)).map(|(_, members)| f(members))
+        shard.topics.find(hash, has_key(topic)).map(|(_, members)| f(members))
     }
 
     fn hash(&self, topic: &str) -> u64 {
@@ -177,7 +193,7 @@ impl TopicTable {
     }
 
     /// Selects a shard by bits of the hash that the shard's own table does not use for its buckets.
-    fn shard(&self, hash: u64) -> &Shard {
+    fn shard(&self, hash: u64) -> &RwLock<Shard> {
         &self.shards[(hash >> 32) as usize % SHARDS]
     }
 }
@@ -188,9 +204,16 @@ fn has_key(topic: &str) -> impl Fn(&(Topic, Members)) -> bool {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::connections::connection::tests::allowing;
     use crate::message::JoinId;
+
+    /// How many buckets a step of a short visit looks at.
+    const GROUP: usize = 16;
 
     /// `size` joins of one connection, whose mailbox accepts nothing.
     pub(crate) fn crowd(size: u32) -> Vec<Member> {
@@ -234,7 +257,7 @@ pub(crate) mod tests {
         let add = |n: usize| table.insert(&topic(n), crowd[0].clone());
         const MANY: usize = 2 * SHARDS * VISITED_AT_ONCE;
         (0..MANY).map(add).for_each(|members| assert_eq!(members, 1));
-        let (mut seen, mut steps, mut place) = (std::collections::HashSet::new(), 0, Some(Place::default()));
+        let (mut seen, mut steps, mut place) = (HashSet::new(), 0, Some(Place::default()));
         while let Some(at) = place {
             place = table.visit(at, |topic, members| {
                 assert_eq!(members, 1);
@@ -247,6 +270,44 @@ pub(crate) mod tests {
         }
         assert!((0..MANY).all(|n| seen.contains(&topic(n))));
         assert!(steps > 2 * SHARDS, "{steps}");
+    }
+
+    proptest! {
+        // each case makes thousands of changes
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        /// Topics come and go between the steps of a visit, so that shards grow, and clear what removed topics have left.
+        #[test]
+        fn a_visit_sees_every_topic_that_stays(
+            (staying, further) in (500..3_000_usize, 1_000..4_000_usize),
+            turns in prop::collection::vec((0..100_usize, 0..100_usize), 1..60),
+        ) {
+            let (crowd, table) = (crowd(1), TopicTable::new());
+            let topic = |n: usize| Topic::parse(&format!("room:{n}")).unwrap();
+            let mut added = 0..;
+            let mut add = |going: &mut Vec<usize>, count| {
+                going.extend(added.by_ref().take(count).inspect(|n| assert_eq!(table.insert(&topic(*n), crowd[0].clone()), 1)));
+            };
+            let (mut stay, mut going) = (Vec::new(), Vec::new());
+            add(&mut stay, staying);
+            add(&mut going, further);
+            let (mut seen, mut place) = (HashSet::new(), Some(Place::default()));
+            let mut turns = turns.iter().cycle();
+            while let Some(at) = place {
+                place = table.visit_some(GROUP, at, |topic, _| {
+                    seen.insert(topic.clone());
+                });
+                let (go, come) = turns.next().unwrap();
+                for _ in 0..*go.min(&going.len()) {
+                    table.remove(topic(going.swap_remove(0)).key(), crowd[0].id());
+                }
+                // a table that grows faster than it is visited would have no last step
+                let room = further.saturating_sub(going.len());
+                add(&mut going, room.min(*come));
+            }
+            let missed: Vec<_> = stay.iter().filter(|n| !seen.contains(&topic(**n))).collect();
+            prop_assert!(missed.is_empty(), "missed {} of {staying}", missed.len());
+        }
     }
 
     /// Names chosen to collide in the table of one node do not collide on another node, or after the next start.
