@@ -22,11 +22,10 @@ use crate::broker::registry::Registry;
 use crate::broker::registry::command::{GetOwnPresence, GetStats, GetTopicsOf};
 use crate::broker::topic_table::TopicTable;
 use crate::close;
-use crate::connections::connection::{Connection, ConnectionId};
+use crate::connections::connection::{Connection, ConnectionId, Member};
+use crate::connections::walk::{CONNECTIONS_OF_A_STEP, Walk};
 use crate::topic::Topic;
 
-/// How many connections are closed in one step.
-const CLOSED_IN_A_STEP: usize = 256;
 /// The maximum number of topics of one page.
 pub(crate) const TOPICS_OF_A_PAGE: usize = 1_000;
 /// How large the names of one page may be together, in bytes. A message of an engine has room for them.
@@ -39,8 +38,8 @@ const IPV6_PREFIX: u8 = 48;
 
 /// What a respondent must know of its node that is above the broker.
 pub(crate) trait NodeControl: Send + Sync {
-    /// All connections of the node.
-    fn connections(&self) -> Vec<Arc<Connection>>;
+    /// All connections of the node, in steps.
+    fn connections(&self) -> Walk;
 
     /// The connection with this number.
     fn connection(&self, id: ConnectionId) -> Option<Arc<Connection>>;
@@ -111,7 +110,7 @@ impl Respondent {
 
     /// The client of this node that owns a name.
     async fn peer(self, name: Topic) -> Option<PeerInfo> {
-        let connection = clients_of(&self.table, &name).into_iter().next()?;
+        let connection = clients_among(&self.table.members(name.key())?).next()?.connection.clone();
         let joined = GetTopicsOf { connection: connection.id, limit: TOPICS_OF_A_CLIENT };
         let topics = self.registry.send(joined).await.unwrap_or_default();
         let mut bytes = PAGE_BYTES;
@@ -184,22 +183,29 @@ impl Respondent {
     /// Disconnects clients of this node. Returns how many connections it has closed.
     async fn disconnect(self, clients: Clients, may_reconnect: bool) -> usize {
         let reason = if may_reconnect { &close::DISCONNECTED } else { &close::DISMISSED };
-        let connections = match clients {
-            Clients::Members(topic) => clients_of(&self.table, &topic),
+        let mut closed = 0;
+        match clients {
+            Clients::Members(topic) => {
+                let members = self.table.members(topic.key());
+                for step in members.iter().flat_map(|members| members.chunks(CONNECTIONS_OF_A_STEP)) {
+                    closed += clients_among(step).filter(|client| client.connection.close(reason)).count();
+                    yield_now().await;
+                }
+            }
             Clients::Connection { node, number } => {
                 let control = self.control().filter(|_| node == self.node);
-                control.and_then(|control| control.connection(ConnectionId(number))).into_iter().collect()
+                let connection = control.and_then(|control| control.connection(ConnectionId(number)));
+                closed += usize::from(connection.is_some_and(|connection| connection.close(reason)));
             }
             Clients::Subject(subject) => {
-                let mut all = self.control().map_or_else(Vec::new, |control| control.connections());
-                all.retain(|connection| connection.access().is_some_and(|access| access.subject() == subject));
-                all
+                let has_subject = |connection: &&Arc<Connection>| {
+                    connection.access().is_some_and(|access| access.subject() == subject)
+                };
+                for step in self.control().into_iter().flat_map(|control| control.connections()) {
+                    closed += step.iter().filter(has_subject).filter(|connection| connection.close(reason)).count();
+                    yield_now().await;
+                }
             }
-        };
-        let mut closed = 0;
-        for step in connections.chunks(CLOSED_IN_A_STEP) {
-            closed += step.iter().filter(|connection| connection.close(reason)).count();
-            yield_now().await;
         }
         closed
     }
@@ -222,11 +228,9 @@ impl Respondent {
     }
 }
 
-/// The connections of the clients that are members of a topic.
-fn clients_of(table: &TopicTable, topic: &Topic) -> Vec<Arc<Connection>> {
-    let members = table.members(topic.key());
-    let members = members.iter().flat_map(|members| members.iter()).filter(|member| member.join.is_client());
-    members.map(|member| member.connection.clone()).collect()
+/// Those of a topic's members that are clients.
+fn clients_among(members: &[Member]) -> impl Iterator<Item = &Member> {
+    members.iter().filter(|member| member.join.is_client())
 }
 
 /// The network of a client, in place of its address.

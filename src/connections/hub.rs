@@ -4,8 +4,9 @@
 //! One sweep checks all connections, because a session cannot run a timer of its own: its actor is not polled while its
 //! client does not read.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Bound::{Excluded, Included};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use crate::connections::ip_limits::{IpLimitError, IpSlot, IpTable, Newcomer};
 use crate::connections::limits::ConnectionLimits;
 use crate::connections::limits::QueueDepth;
 use crate::connections::relief::relieve;
+use crate::connections::walk::{Connections, Walk};
 use crate::metrics::instruments::GaugeGuard;
 
 /// The limit on connections, and how long one may take to close.
@@ -52,7 +54,8 @@ pub(crate) struct Hub {
 
 #[derive(Default)]
 struct Inner {
-    open: HashMap<ConnectionId, Tracked>,
+    /// By number, so that a [`Walk`] can go through them in steps.
+    open: BTreeMap<ConnectionId, Tracked>,
 }
 
 struct Tracked {
@@ -159,15 +162,15 @@ impl Hub {
     }
 
     /// Closes the connections whose token was revoked. Returns how many.
-    pub(crate) fn close_revoked(&self) -> usize {
-        let is_revoked = |connection: &&Arc<Connection>| connection.access().is_some_and(|access| access.is_revoked());
-        let all = self.connections();
-        all.iter().filter(is_revoked).filter(|connection| connection.close(&close::TOKEN_REVOKED)).count()
+    pub(crate) fn close_revoked(self: &Arc<Self>) -> usize {
+        let is_revoked = |connection: &Arc<Connection>| connection.access().is_some_and(|access| access.is_revoked());
+        let revoked = self.walk().flatten().filter(is_revoked);
+        revoked.filter(|connection| connection.close(&close::TOKEN_REVOKED)).count()
     }
 
-    /// All connections.
-    pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
-        self.lock().open.values().map(|tracked| tracked.connection.clone()).collect()
+    /// All connections, in steps.
+    pub(crate) fn walk(self: &Arc<Self>) -> Walk {
+        Walk::new(self.clone(), ConnectionId(self.last_id.load(Ordering::Relaxed)))
     }
 
     /// The connection with this number.
@@ -190,8 +193,8 @@ impl Hub {
     }
 
     /// Frees about `excess` bytes: disconnects the clients that hold most and wait longest. Returns how many.
-    pub(crate) fn relieve(&self, excess: usize, now: Instant) -> usize {
-        relieve(self.connections().into_iter(), excess, now)
+    pub(crate) fn relieve(self: &Arc<Self>, excess: usize, now: Instant) -> usize {
+        relieve(self.walk().flatten(), excess, now)
     }
 
     fn remove(&self, connection: &Connection) {
@@ -240,10 +243,10 @@ impl Hub {
 
     /// Closes all connections, in steps over `spread`, so that the clients do not all reconnect at the same time.
     /// Returns when all are closed, or after `timeout`.
-    pub(crate) async fn drain(&self, spread: Duration, timeout: Duration, clock: &Clock) {
+    pub(crate) async fn drain(self: &Arc<Self>, spread: Duration, timeout: Duration, clock: &Clock) {
         const STEP: Duration = Duration::from_millis(50);
         let started = clock.now();
-        let all = self.connections();
+        let all: Vec<_> = self.walk().flatten().collect();
         let steps = (spread.as_millis() / STEP.as_millis()).max(1) as usize;
         for batch in all.chunks(all.len().div_ceil(steps).max(1)) {
             for connection in batch {
@@ -259,6 +262,17 @@ impl Hub {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connections for Hub {
+    fn connections_after(&self, after: ConnectionId, last: ConnectionId, limit: usize) -> Vec<Arc<Connection>> {
+        if after >= last {
+            return Vec::new();
+        }
+        let state = self.lock();
+        let further = state.open.range((Excluded(after), Included(last)));
+        further.take(limit).map(|(_, tracked)| tracked.connection.clone()).collect()
     }
 }
 

@@ -21,4 +21,5 @@ pub(crate) mod pace;
 pub(crate) mod ready_queue;
 pub(crate) mod relief;
 pub(crate) mod token_bucket;
+pub(crate) mod walk;
 pub(crate) mod writer;

@@ -15,6 +15,7 @@ use crate::config::schema::Config;
 use crate::connections::connection::{Connection, ConnectionId};
 use crate::connections::hub::{Hub, HubLimits};
 use crate::connections::ip_limits::IpTable;
+use crate::connections::walk::Walk;
 use crate::http::connect_error::ConnectError;
 use crate::http::idle_connections::IdleConnections;
 use crate::http::learning::Learning;
@@ -154,8 +155,8 @@ impl NodeState {
 }
 
 impl NodeControl for NodeState {
-    fn connections(&self) -> Vec<Arc<Connection>> {
-        self.hub.connections()
+    fn connections(&self) -> Walk {
+        self.hub.walk()
     }
 
     fn connection(&self, id: ConnectionId) -> Option<Arc<Connection>> {

@@ -226,9 +226,11 @@ async fn a_disconnect_names_one_handle() {
 const SECRET: &str = "a secret of at least 32 bytes, for tests";
 
 /// A node that requires tokens, and what signs them.
-fn node_with_tokens() -> (Node, Tokens) {
+fn node_with_tokens(sets: &[&str]) -> (Node, Tokens) {
     let (settings, secrets) = (settings(), format!("auth.secrets=[\"{SECRET}\"]"));
-    let sets: Vec<&str> = settings.iter().map(String::as_str).chain(["auth.mode=required", &secrets]).collect();
+    let own = ["auth.mode=required", &*secrets];
+    let sets: Vec<&str> =
+        settings.iter().map(String::as_str).chain(own).chain(UNLIMITED).chain(sets.iter().copied()).collect();
     let config = config(&sets);
     let tokens = Tokens::from_config(&config.auth).unwrap();
     (Endpoint::new(config).start().unwrap(), tokens)
@@ -240,9 +242,32 @@ async fn try_connect(node: &Node, tokens: &Tokens, subject: &str) -> Client {
     Client::open(node.address(), &format!("/socket/websocket?vsn=2.0.0&token={token}"), &[]).await
 }
 
+/// More connections than one step of a walk has.
+#[actix_web::test]
+async fn all_connections_of_a_subject_are_disconnected_and_revoked() {
+    let (node, tokens) = node_with_tokens(&["auth.sockets_per_subject=1_000", "limits.sockets_per_ip=1_000"]);
+    let others = [try_connect(&node, &tokens, "tom").await, try_connect(&node, &tokens, "eve").await];
+    for (path, code) in [("/v1/disconnect", 1001), ("/v1/revoke", 1008)] {
+        let mut clients = Vec::new();
+        for _ in 0..600 {
+            let mut client = try_connect(&node, &tokens, "mai").await;
+            client.join("1", "room:a", "{}").await;
+            clients.push(client);
+        }
+        assert_eq!(post(&node, path, json!({ "subject": "mai" })).await, json!({ "disconnected": 600 }));
+        for client in &mut clients {
+            assert_eq!(client.close_code().await, code, "{path}");
+        }
+    }
+    for mut other in others {
+        other.join("1", "room:a", "{}").await;
+    }
+    node.stop().await;
+}
+
 #[actix_web::test]
 async fn a_subject_is_disconnected_and_revoked() {
-    let (node, tokens) = node_with_tokens();
+    let (node, tokens) = node_with_tokens(&[]);
     let (mut mai, mut tom) = (try_connect(&node, &tokens, "mai").await, try_connect(&node, &tokens, "tom").await);
     mai.join("1", &format!("peer:{}", id(1)), "{}").await;
     assert_eq!(get(&node, &format!("/v1/peers/{}", id(1))).await["subject"], "mai");
