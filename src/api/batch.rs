@@ -77,6 +77,8 @@ pub(super) async fn batch(api: Arc<Api>, call: Call) -> Result<Answer, ApiError>
     if !operations.iter().all(|operation| call.permissions.contains(&operation.permission())) {
         return Err(ApiError::not_allowed());
     }
+    // the request itself has counted as one
+    api.keys.charge(&call.key, operations.len().saturating_sub(1), Instant::now());
     let (begun, mut results) = (Instant::now(), Vec::with_capacity(operations.len()));
     for operation in operations {
         let result = match begun.elapsed() < TIME {

@@ -92,9 +92,20 @@ impl Keys {
             true => self.key(headers, address, now)?,
             false => &self.keys[0],
         };
-        match lock(&key.bucket).take(&self.rate, now) {
-            RateVerdict::Allow => Ok(key),
-            RateVerdict::Throttle | RateVerdict::Flood => Err(ApiError::too_many("too many requests", 1)),
+        let mut bucket = lock(&key.bucket);
+        if bucket.is_empty(&self.rate, now) {
+            let wait = bucket.time_until_token(&self.rate);
+            return Err(ApiError::too_many("too many requests", wait.as_secs_f64().ceil() as u32));
+        }
+        bucket.charge(&self.rate, 1.0, now);
+        Ok(key)
+    }
+
+    /// Counts further operations of an admitted request against the rate of its key. However many they are, they are done:
+    /// the next request is admitted once the rate has made up for all of them.
+    pub(super) fn charge(&self, name: &str, operations: usize, now: Instant) {
+        if let Some(key) = self.keys.iter().find(|key| *key.name == *name) {
+            lock(&key.bucket).charge(&self.rate, operations as f64, now);
         }
     }
 
@@ -233,5 +244,20 @@ mod tests {
         let right = with(&format!("Bearer {KEY}"));
         let at = |millis| status(&keys, &right, 1, now + Duration::from_millis(millis));
         assert_eq!([at(0), at(0), at(0), at(2_000)], [200, 200, 429, 200]);
+    }
+
+    #[test]
+    fn further_operations_count_against_the_rate_of_their_key() {
+        let (keys, now) = (keys(), Instant::now());
+        let right = with(&format!("Bearer {KEY}"));
+        let at = |millis| {
+            let admitted = keys.admit(&right, None, now + Duration::from_millis(millis));
+            admitted.map_or_else(|error| error.retry_after.unwrap(), |_| 0)
+        };
+        assert_eq!(at(0), 0);
+        // far more than the rate allows at once
+        keys.charge("a", 1_000, now);
+        assert_eq!([at(0), at(0), at(250_000), at(499_000)], [500, 500, 250, 1], "refused requests cost nothing");
+        assert_eq!([at(500_000), at(500_000)], [0, 1]);
     }
 }

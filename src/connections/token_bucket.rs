@@ -70,6 +70,11 @@ impl TokenBucket {
         self.tokens < 1.0
     }
 
+    /// The time after which it has a token, if it has none.
+    pub(crate) fn time_until_token(&self, rate: &Rate) -> Duration {
+        rate.period.mul_f64((1.0 - self.tokens).max(0.0) / f64::from(rate.rate))
+    }
+
     /// Whether a new bucket would be the same.
     pub(crate) fn is_full(&mut self, rate: &Rate, now: Instant) -> bool {
         self.refill(rate, now);

@@ -192,6 +192,23 @@ async fn a_batch_with_a_mistake_does_nothing() {
     node.stop().await;
 }
 
+#[actix_web::test]
+async fn each_operation_of_a_batch_counts_against_the_rate() {
+    let node = api_node(&["api.requests_per_second=10"]);
+    let publish = json!({ "publish": { "topic": "room:a", "event": "e", "payload": {} } });
+    let batch = json!({ "operations": vec![publish; 1_000] }).to_string();
+    // more than the rate ever allows at once: it is done, and paid for afterwards
+    let response = send(&node, "POST", "/v1/batch", ALL, &batch).await;
+    assert_eq!((response.status, response.json()["results"].as_array().unwrap().len()), (200, 1_000));
+    let refused = send(&node, "POST", "/v1/batch", ALL, &batch).await;
+    assert_eq!(refused.error(), (429, "too many requests".to_owned()));
+    let wait: u32 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((90..=100).contains(&wait), "{wait} s for 1,000 operations at 10 a second");
+    let answer = send(&node, "POST", "/v1/publish", super::PUBLISH, r#"{"topic":"a","event":"e","payload":1}"#).await;
+    assert_eq!(answer.status, 200, "another key");
+    node.stop().await;
+}
+
 // ---- answers that are remembered
 
 async fn with_key(node: &Node, key: &str, idempotency: &str, body: &Value) -> super::Response {

@@ -93,7 +93,12 @@ async fn clients_of_all_nodes_are_disconnected() {
 /// The settings of a node that requires tokens, and what signs them.
 fn with_tokens() -> (Vec<String>, Tokens) {
     let secret = "auth.secrets=a secret of at least 32 bytes, for tests".to_owned();
-    let further = ["auth.mode=required", "limits.connects_burst=100_000", "auth.sockets_per_subject=1_000"];
+    let further = [
+        "auth.mode=required",
+        "limits.connects_burst=100_000",
+        "auth.sockets_per_subject=1_000",
+        "api.requests_per_second=100_000",
+    ];
     let further = further.map(str::to_owned).into_iter().chain([secret]);
     let settings: Vec<String> = settings().into_iter().chain(further).collect();
     let tokens = Tokens::from_config(&config(&texts(&settings)).auth).unwrap();
