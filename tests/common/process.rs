@@ -27,6 +27,8 @@ pub struct Process {
     pub address: SocketAddr,
     /// The address of `/metrics`, if `metrics.listen` was set.
     pub metrics: Option<SocketAddr>,
+    /// The address of the server API, if `api.listen` was set to one with a port.
+    pub api: Option<SocketAddr>,
 }
 
 impl Process {
@@ -72,9 +74,11 @@ impl Process {
             let line = lines.find(|line| line.starts_with(what)).unwrap();
             line.split("://").nth(1).unwrap().split('/').next().unwrap().parse().unwrap()
         };
+        let has = |key: &str| sets.iter().any(|set| set.starts_with(key));
         let address = find_address("page");
-        let metrics = sets.iter().any(|set| set.starts_with("metrics.listen")).then(|| find_address("metrics"));
-        Self { child, address, metrics }
+        let metrics = has("metrics.listen=").then(|| find_address("metrics"));
+        let api = has("api.listen=").then(|| find_address("api"));
+        Self { child, address, metrics, api }
     }
 
     /// The broker's log, if it is a pipe.

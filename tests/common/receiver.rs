@@ -19,6 +19,8 @@ pub const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     Status(u16),
+    /// The status 503, and that the next request is welcome after a second.
+    Busy,
     /// A status with a body of 1 GiB.
     Endless(u16),
     /// One byte of a response at a time, which never ends.
@@ -161,6 +163,9 @@ fn respond(mut stream: &TcpStream, answer: Answer) -> bool {
             let head = format!("HTTP/1.1 {status} X\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 2\r\n\r\n{{}}");
             stream.write_all(head.replace("{}", if status == 204 { "" } else { "{}" }).as_bytes()).is_ok()
                 && status != 204
+        }
+        Answer::Busy => {
+            stream.write_all(b"HTTP/1.1 503 X\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n").is_ok()
         }
         Answer::Lose => respond(stream, Answer::Status(500)),
         Answer::Endless(status) => {

@@ -8,6 +8,7 @@
 mod common;
 
 mod floods;
+mod hook_down;
 mod idle_connections;
 mod memory_budget;
 mod memory_limits;
