@@ -310,6 +310,44 @@ pub(crate) mod tests {
         }
     }
 
+    /// A shard that is full of what removed topics have left moves its topics within the same buckets.
+    #[test]
+    fn a_visit_sees_the_topics_that_a_shard_moves_without_growing() {
+        (1..8).for_each(visit_a_shard_that_moves_after);
+    }
+
+    fn visit_a_shard_that_moves_after(steps: usize) {
+        let (crowd, table) = (crowd(1), TopicTable::new());
+        let add = |topic: &Topic| assert_eq!(table.insert(topic, crowd[0].clone()), 1);
+        let remove = |topic: &Topic| assert_eq!(table.remove(topic.key(), crowd[0].id()), Some(0));
+        let state = || {
+            let shard = table.shards[0].read().unwrap();
+            (shard.topics.num_buckets(), shard.moves)
+        };
+        let topics = (0..).map(|n: usize| Topic::parse(&format!("room:{n}")).unwrap());
+        let mut of_shard = topics.filter(|topic| std::ptr::eq(table.shard(table.hash(topic.key())), &table.shards[0]));
+        let mut staying: Vec<_> = of_shard.by_ref().take(440).inspect(add).collect();
+        // a shard that is less than half full need not grow
+        staying.drain(..240).for_each(|topic| remove(&topic));
+        let mut seen = HashSet::new();
+        let mut visit = |place| {
+            table.visit_some(GROUP, place, |topic, _| {
+                seen.insert(topic.clone());
+            })
+        };
+        let mut place = (0..steps).fold(Place::default(), |place, _| visit(place).unwrap());
+        let (buckets, moves) = state();
+        while state().1 == moves {
+            of_shard.by_ref().take(1).inspect(add).for_each(|topic| remove(&topic));
+        }
+        assert_eq!(state().0, buckets, "it has not grown");
+        while let Some(next) = visit(place) {
+            place = next;
+        }
+        let missed = staying.iter().filter(|topic| !seen.contains(*topic)).count();
+        assert_eq!(missed, 0, "after {steps} steps");
+    }
+
     /// Names chosen to collide in the table of one node do not collide on another node, or after the next start.
     #[test]
     fn names_that_collide_in_one_table_are_spread_in_another() {
