@@ -1,7 +1,7 @@
 /**
- * Runs test files with real clients and browsers, one after the other. A file that fails is run once more at the end: its
- * programs share the machine's cores with the servers and the networks of the tests, and one of them may be late. Both
- * results are printed, and the last lines name each test that has failed.
+ * Runs test files with real clients and browsers, two at a time: they wait more than they compute. A file that fails is run
+ * once more at the end, alone: its programs share the machine's cores with the servers and the networks of the tests, and
+ * one of them may be late. Both results are printed, and the last lines name each test that has failed.
  */
 
 import { relative } from "node:path";
@@ -14,11 +14,11 @@ if (files.length === 0) {
   process.exit(2);
 }
 
-const failed = await runFiles(files);
+const failed = await runFiles(files, 2);
 if (failed.size > 0) {
   const names = [...failed.keys()];
   console.log(`==> once more: ${names.join(" ")}`);
-  const again = await runFiles(names);
+  const again = await runFiles(names, 1);
   for (const [file, tests] of failed) {
     const verdict = again.has(file) ? "FAILED twice" : "FAILED once, and passed when it ran again";
     console.log(`==> ${verdict}: ${file} (${tests.join("; ")})`);
@@ -28,12 +28,13 @@ if (failed.size > 0) {
 
 /**
  * @param {string[]} paths
+ * @param {number} concurrency how many at a time
  * @returns {Promise<Map<string, string[]>>} the failed files, with the names of their failed tests
  */
-async function runFiles(paths) {
+async function runFiles(paths, concurrency) {
   /** @type {Map<string, string[]>} */
   const failures = new Map();
-  const events = run({ files: paths, concurrency: 1 });
+  const events = run({ files: paths, concurrency });
   events.on("test:fail", ({ name, file, todo }) => {
     if (todo) return;
     const path = relative(process.cwd(), file ?? name);

@@ -164,9 +164,7 @@ fn respond(mut stream: &TcpStream, answer: Answer) -> bool {
             stream.write_all(head.replace("{}", if status == 204 { "" } else { "{}" }).as_bytes()).is_ok()
                 && status != 204
         }
-        Answer::Busy => {
-            stream.write_all(b"HTTP/1.1 503 X\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n").is_ok()
-        }
+        Answer::Busy => stream.write_all(b"HTTP/1.1 503 X\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n").is_ok(),
         Answer::Lose => respond(stream, Answer::Status(500)),
         Answer::Endless(status) => {
             let _ = stream.write_all(format!("HTTP/1.1 {status} X\r\nContent-Length: 1073741824\r\n\r\n").as_bytes());
