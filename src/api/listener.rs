@@ -12,7 +12,7 @@ use actix_web::web::{self, Payload};
 use actix_web::{App, HttpRequest, HttpServer};
 use tokio::task::JoinHandle;
 
-use crate::api::connection::on_connect;
+use crate::api::connection::ApiConnections;
 use crate::api::dispatch::respond;
 use crate::api::state::{Api, CONNECTIONS};
 use crate::http::node_state::NodeState;
@@ -52,6 +52,7 @@ impl ApiServer {
                 respond(api.clone(), request, body)
             }))
         };
+        let connections = ApiConnections::default();
         let server = HttpServer::new(app)
             .workers(1)
             .max_connections(CONNECTIONS)
@@ -59,7 +60,7 @@ impl ApiServer {
             .client_disconnect_timeout(TIMEOUT)
             .disable_signals()
             .keep_alive(KEEP_ALIVE)
-            .on_connect(on_connect);
+            .on_connect(move |io, extensions| connections.on_connect(io, extensions));
         let (address, file) = match &listeners {
             Listeners::Tcp(listeners) => (Some(listeners[0].local_addr()?), None),
             Listeners::Unix(_, path) => (None, Some(path.clone())),

@@ -116,6 +116,29 @@ async fn the_65th_connection_waits_and_the_node_does_not() {
     node.stop().await;
 }
 
+/// A client that has sent its key keeps its place.
+#[actix_web::test]
+async fn silent_clients_do_not_keep_out_one_with_a_key() {
+    let node = api_node(&[]);
+    let address = node.api_address().unwrap();
+    let text = request("GET", "/v1/topics", ALL, "", "").replace("Connection: close\r\n", "");
+    let mut kept = TcpStream::connect(address).await.unwrap();
+    let mut answer = async || {
+        kept.write_all(text.as_bytes()).await.unwrap();
+        let mut start = vec![0; 4_096];
+        timeout(TIMEOUT, kept.read(&mut start)).await.expect("a response").unwrap()
+    };
+    assert!(answer().await > 0);
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    assert_eq!(send(&node, "GET", "/v1/topics", ALL, "").await.status, 200);
+    assert!(answer().await > 0, "the connection is kept");
+    drop(silent);
+    node.stop().await;
+}
+
 #[actix_web::test]
 async fn a_request_without_a_key_ends_its_connection() {
     let node = api_node(&[]);
