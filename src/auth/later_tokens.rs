@@ -36,6 +36,24 @@ pub(crate) enum Refreshed {
     Changed(Access),
 }
 
+/// Why such a token is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LaterRefusal {
+    Token(TokenRefusal),
+    /// It is for another subject than the one that the connection belongs to.
+    OtherSubject,
+}
+
+impl LaterRefusal {
+    /// The reason as clients receive it.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Token(refusal) => refusal.text(),
+            Self::OtherSubject => NOT_ALLOWED,
+        }
+    }
+}
+
 impl LaterTokens {
     pub(crate) fn new(tokens: Arc<Tokens>, joins: JoinTokens) -> Self {
         Self { tokens, joins }
@@ -50,43 +68,43 @@ impl LaterTokens {
     /// the place of its socket. A connection belongs to one subject, and keeps the access that it had first.
     ///
     /// # Errors
-    /// The reason for which the join is refused.
+    /// Why the join is refused.
     pub(crate) fn check_join(
         &self,
         token: Option<&str>,
         known: Option<&Access>,
-    ) -> Result<Option<(Access, SubjectSlot)>, &'static str> {
+    ) -> Result<Option<(Access, SubjectSlot)>, LaterRefusal> {
         let Some(token) = token else {
             return match self.joins {
-                JoinTokens::Required(refusal) if known.is_none() => Err(refusal.text()),
+                JoinTokens::Required(refusal) if known.is_none() => Err(LaterRefusal::Token(refusal)),
                 _ => Ok(None),
             };
         };
         let Some(known) = known else {
-            return self.tokens.admit(token).map(Some).map_err(TokenRefusal::text);
+            return self.tokens.admit(token).map(Some).map_err(LaterRefusal::Token);
         };
         match known.owner() == self.check(token)?.owner() {
             true => Ok(None),
-            false => Err(NOT_ALLOWED),
+            false => Err(LaterRefusal::OtherSubject),
         }
     }
 
     /// Checks a fresh token of a client that has the access `known`. It must be for the same subject.
     ///
     /// # Errors
-    /// The reason for which it is refused.
-    pub(crate) fn refresh(&self, token: &str, known: Option<&Access>) -> Result<Refreshed, &'static str> {
+    /// Why it is refused.
+    pub(crate) fn refresh(&self, token: &str, known: Option<&Access>) -> Result<Refreshed, LaterRefusal> {
         let access = self.check(token)?;
         match known {
             None => Ok(Refreshed::Changed(access)),
-            Some(known) if known.owner() != access.owner() => Err(NOT_ALLOWED),
+            Some(known) if known.owner() != access.owner() => Err(LaterRefusal::OtherSubject),
             Some(known) if known.grants() != access.grants() => Ok(Refreshed::Changed(access)),
             Some(known) => Ok(Refreshed::Renewed(access.after(known))),
         }
     }
 
-    fn check(&self, token: &str) -> Result<Access, &'static str> {
-        self.tokens.check(token).map_err(|error| error.refusal.text())
+    fn check(&self, token: &str) -> Result<Access, LaterRefusal> {
+        self.tokens.check(token).map_err(|error| LaterRefusal::Token(error.refusal))
     }
 }
 

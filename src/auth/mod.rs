@@ -23,7 +23,7 @@ pub use access::Access;
 pub(crate) use claims::MAX_ID;
 pub use error::{InvalidAuth, TokenError};
 pub use grants::{GrantLists, Grants};
-pub(crate) use later_tokens::{JoinTokens, LaterTokens, Refreshed};
+pub(crate) use later_tokens::{JoinTokens, LaterRefusal, LaterTokens, Refreshed};
 pub use revocation::{Revocation, RevocationsPage, RevokedTokens};
 pub(crate) use subjects::SubjectSlot;
 pub use tokens::{TokenRequest, Tokens};

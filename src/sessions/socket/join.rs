@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde::Deserialize;
 
 use super::Socket;
-use crate::auth::LaterTokens;
+use crate::auth::{LaterRefusal, LaterTokens};
 use crate::channels::channel::{Channel, DynChannel};
 use crate::channels::context::Context;
 use crate::channels::effect::Effect;
@@ -86,18 +86,18 @@ impl Socket {
         if older.is_some_and(|superseded| superseded >= most) {
             return Err((JoinRefusal::TooMany, "too many channels joined"));
         }
-        self.check_token(payload).map_err(|reason| {
-            self.count_refused_token(reason);
-            (JoinRefusal::Token, reason)
+        self.check_token(payload).map_err(|refusal| {
+            self.count_refused_token(refusal);
+            (JoinRefusal::Token, refusal.text())
         })?;
         Ok(routed)
     }
 
     /// Checks the member `token` of a join, if the client may send its token there.
-    fn check_token(&mut self, payload: &Payload) -> Result<(), &'static str> {
+    fn check_token(&mut self, payload: &Payload) -> Result<(), LaterRefusal> {
         let assigns = &mut self.client.assigns;
         let Some(later) = assigns.get::<LaterTokens>().filter(|later| later.are_in_joins()) else { return Ok(()) };
-        let Ok(params) = payload.parse::<TokenParams>() else { return Err(TokenRefusal::Invalid.text()) };
+        let Ok(params) = payload.parse::<TokenParams>() else { return Err(LaterRefusal::Token(TokenRefusal::Invalid)) };
         if let Some((access, place)) = later.check_join(params.token.as_deref(), assigns.get())? {
             self.client.connection.set_access(access.clone(), Some(place));
             assigns.insert(access);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Socket;
-use crate::auth::{LaterTokens, Refreshed};
+use crate::auth::{LaterRefusal, LaterTokens, Refreshed};
 use crate::close;
 use crate::connections::token_bucket::RateVerdict;
 use crate::message::{Payload, Ref, Status};
@@ -12,7 +12,6 @@ use crate::topic::Topic;
 
 /// So many refused tokens close a connection. A client of Socket.IO sends one with each namespace.
 const MAX_REFUSED: u8 = 10;
-const RATE_LIMITED: &str = "rate_limited";
 
 /// The payload of the event. Socket.IO has a list of arguments.
 #[derive(Deserialize)]
@@ -65,7 +64,6 @@ impl Socket {
             Ok(Refreshed::Changed(access)) => (access, true),
             Err((why, reason)) => {
                 self.count_refused_push(why);
-                self.count_refused_token(reason);
                 return self.reply(reply_ref, reference, topic, Status::Error, Payload::reason(reason));
             }
         };
@@ -80,8 +78,8 @@ impl Socket {
 
     /// Counts a refused token. Forged tokens cost time to check, so several close the connection: after that, the limits of
     /// new connections apply.
-    pub(super) fn count_refused_token(&mut self, reason: &str) {
-        if reason == TokenRefusal::Missing.text() || reason == RATE_LIMITED {
+    pub(super) fn count_refused_token(&mut self, refusal: LaterRefusal) {
+        if refusal == LaterRefusal::Token(TokenRefusal::Missing) {
             return;
         }
         self.refused_tokens += 1;
@@ -94,12 +92,19 @@ impl Socket {
     fn check_fresh_token(&mut self, payload: &Payload) -> Result<Refreshed, (PushRefusal, &'static str)> {
         let (now, clock) = (self.client.now, self.client.connection.clock());
         if self.join_rate.take(&self.settings.joins, now, clock) != RateVerdict::Allow {
-            return Err((PushRefusal::RateLimited, RATE_LIMITED));
+            return Err((PushRefusal::RateLimited, "rate_limited"));
         }
-        let refused = |reason| (PushRefusal::Token, reason);
-        let Ok(fresh) = payload.parse::<FreshToken>() else { return Err(refused(TokenRefusal::Missing.text())) };
+        self.refresh_with(payload).map_err(|refusal| {
+            self.count_refused_token(refusal);
+            (PushRefusal::Token, refusal.text())
+        })
+    }
+
+    fn refresh_with(&self, payload: &Payload) -> Result<Refreshed, LaterRefusal> {
+        let refused = |refusal| Err(LaterRefusal::Token(refusal));
+        let Ok(fresh) = payload.parse::<FreshToken>() else { return refused(TokenRefusal::Missing) };
         let assigns = &self.client.assigns;
-        let Some(later) = assigns.get::<LaterTokens>() else { return Err(refused(TokenRefusal::Invalid.text())) };
-        later.refresh(&fresh.into_text(), assigns.get()).map_err(refused)
+        let Some(later) = assigns.get::<LaterTokens>() else { return refused(TokenRefusal::Invalid) };
+        later.refresh(&fresh.into_text(), assigns.get())
     }
 }
