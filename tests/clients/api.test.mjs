@@ -13,6 +13,8 @@ import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import WebSocket from "ws";
+import { Socket } from "../../web/lib/index.js";
 import { startBroker } from "../broker.mjs";
 import { SECRET, sign } from "../tokens/sign.mjs";
 import { ok, until } from "./await.mjs";
@@ -155,6 +157,38 @@ test("a revoked subject is disconnected with the reason, and does not come in ag
   assert.deepEqual([code, String(reason)], [1008, "token revoked"]);
   const again = await clients.phoenix({ authToken }).closed;
   assert.deepEqual([again.code, String(again.reason)], [1008, "token revoked"]);
+});
+
+test("a revoked subject's PeerJS, Socket.IO and library clients are disconnected, and do not come in again", async () => {
+  const token = sign({ sub: "ada", iat: Math.floor(Date.now() / 1000) });
+  const { open, disconnected } = clients.peerjs(randomUUID(), token);
+  await open;
+  const ends = [disconnected];
+  const options = { "4.x": { auth: { token } }, "2.x": { query: { token } } };
+  for (const [version, own] of Object.entries(options)) {
+    const socket = await clients.socketio(version, { reconnection: false, ...own }).connected;
+    ends.push(new Promise((resolve) => socket.on("disconnect", resolve)));
+  }
+  const socket = new Socket(broker.socketUrl("socket"), { transport: WebSocket, token });
+  ends.push(new Promise((resolve) => socket.on("error", resolve)));
+  await socket.channel("room:revoked").join();
+  assert.deepEqual(await post("/v1/revoke", { subject: "ada" }), { disconnected: 4 });
+  const error = (await Promise.all(ends)).at(-1);
+  assert.deepEqual([error.name, error.reason, socket.state], ["TokenError", "token revoked", "closed"]);
+  assert.equal(await clients.peerjs(randomUUID(), token).refused, "token revoked");
+  for (const [version, own] of Object.entries(options)) {
+    assert.equal(await clients.socketio(version, { reconnection: false, ...own }).refused, "token revoked");
+  }
+});
+
+test("the library stays away after a disconnect for good", async () => {
+  const socket = new Socket(broker.socketUrl("socket"), { transport: WebSocket });
+  const id = randomUUID();
+  await socket.channel(`peer:${id}`).join();
+  const refused = new Promise((resolve) => socket.on("error", resolve));
+  assert.deepEqual(await post("/v1/disconnect", { peer: id, reconnect: false }), { disconnected: 1 });
+  const { name, code } = await refused;
+  assert.deepEqual([name, code, socket.state], ["RejectedError", 1000, "closed"]);
 });
 
 test("a unix socket needs no key", async (t) => {

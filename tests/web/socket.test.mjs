@@ -67,7 +67,7 @@ test("the delay is random between half and all of its maximum", () => {
   }
 });
 
-test("the socket reconnects after a close with code 1000 by the server too", async () => {
+test("the socket reconnects after a close with code 1000 of any other cause", async () => {
   const { server, clock } = open();
   server.last.drop(1000);
   await clock.advance(250);
@@ -382,8 +382,8 @@ test("a server that was there before is not asked what it is", async () => {
   assert.equal(server.connections.length, 4);
 });
 
-test("the socket does not reconnect after a close for what it has sent", async () => {
-  for (const [code, text, isFinal] of /** @type {const} */ ([[1002, "", true], [1007, "", true], [1011, "malformed message", true], [1011, "", false], [1008, "", false], [1012, "", false]])) {
+test("the socket does not reconnect after a close for good, or for what it has sent", async () => {
+  for (const [code, text, isFinal] of /** @type {const} */ ([[1000, "disconnected by the server", true], [1002, "", true], [1007, "", true], [1011, "malformed message", true], [1011, "", false], [1008, "", false], [1012, "", false]])) {
     const { server, clock, socket } = open();
     const errors = [];
     socket.on("error", ({ name, code }) => errors.push([name, code]));

@@ -323,6 +323,38 @@ test("a key that the server does not know yet ends nothing", async () => {
   assert.equal(socket.state, "waiting");
 });
 
+test("a subject with too many sockets learns it at each attempt, and connects once one is free", async () => {
+  for (const token of ["a", () => "a"]) {
+    const { server, clock, socket } = setUp({ token, fetch: answering(429, "too many sockets") });
+    const errors = [];
+    let delay = 0;
+    socket.on("error", (error) => errors.push([error.name, error.reason]));
+    socket.on("waiting", (ms) => (delay = ms));
+    const connecting = socket.connect();
+    for (let attempt = 1; attempt < 5; attempt += 1) {
+      await settle();
+      server.last.drop(HIDDEN);
+      await settle();
+      assert.deepEqual([errors.length, socket.state], [attempt, "waiting"]);
+      await clock.advance(delay);
+    }
+    await settle();
+    server.last.accept();
+    await connecting;
+    assert.deepEqual(errors[0], ["TokenError", "too many sockets"]);
+  }
+});
+
+test("another limit of the server is no fault of the token", async () => {
+  const { server, socket } = setUp({ token: "a", fetch: answering(429, "too many connections from this address") });
+  socket.on("error", assert.fail);
+  socket.connect().catch(() => {});
+  await settle();
+  server.last.drop(HIDDEN);
+  await settle();
+  assert.equal(socket.state, "waiting");
+});
+
 test("at a reconnect, what a proxy answers for a server that restarts ends nothing", async () => {
   for (const [status, text] of [[404, ""], [403, "<html>"], [200, "<html>"], [403, "token missing"]]) {
     const { server, clock, socket } = await joined({ token: "a", fetch: answering(status, text) });

@@ -35,6 +35,7 @@ const SAME_HELP = {
   "token not yet valid": "fail.token",
   "token revoked": "fail.token",
   "token key unknown": "fail.token",
+  "too many sockets": "fail.server_busy",
   "not allowed": "fail.not_allowed",
 };
 

@@ -19,6 +19,8 @@ const SCHEMES = ["ws:", "wss:", "http:", "https:"];
 /** The header that has a token where there is no WebSocket. */
 const TOKEN_HEADER = "X-Phoenix-AuthToken";
 
+/** HTTP statuses of a refused token, and of a subject that has too many sockets. */
+export const REFUSALS = [403, 429];
 /** HTTP statuses of a server that has something else at this URL. An endpoint answers 400 or 426 to a plain request. */
 const ELSEWHERE = [404, 405, 410, 421];
 
@@ -70,7 +72,7 @@ export async function findFault(webSocketUrl, token, fetch, signal) {
   let text;
   try {
     response = await fetch(url, { headers, redirect: "manual", cache: "no-store", signal });
-    text = response.status === 403 ? await beginOf(response.body) : "";
+    text = REFUSALS.includes(response.status) ? await beginOf(response.body) : "";
   } catch {
     return null; // no server answers, or a page of another origin may not read what it says
   }
@@ -79,8 +81,10 @@ export async function findFault(webSocketUrl, token, fetch, signal) {
   const { origin, pathname } = new URL(url);
   // Something between took the header away, so the answer says nothing about the token.
   if (token && text === "token missing") return null;
+  const refused = tokenError(text);
+  if (refused) return refused;
   if (status === 401 || status === 403) {
-    return tokenError(text) ?? new EndpointError("forbidden", `server at ${origin} refuses the connection (HTTP ${status})`);
+    return new EndpointError("forbidden", `server at ${origin} refuses the connection (HTTP ${status})`);
   }
   if (type === "opaqueredirect" || (status >= 200 && status < 400) || ELSEWHERE.includes(status)) {
     const endpoint = pathname.replace(/\/websocket$/, "");

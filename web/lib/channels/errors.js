@@ -32,11 +32,12 @@ export function refusal(what, response) {
 }
 
 /** Reasons for which a server refuses a token. */
-const TOKEN_REASONS = ["token missing", "token invalid", "token expired", "token not yet valid", "token revoked", "token key unknown"];
+const TOKEN_REASONS = ["token missing", "token invalid", "token expired", "token not yet valid", "token revoked", "token key unknown", "too many sockets"];
 
 /**
  * The client has no token that the server accepts. `reason` is the server's: `token missing`, `token invalid`, `token
- * expired`, `token not yet valid`, `token revoked` or `token key unknown`. It is `token_unavailable` if the option
+ * expired`, `token not yet valid`, `token revoked`, `token key unknown`, or `too many sockets`, if the subject of the token
+ * has as many as it may have: the socket then tries again. It is `token_unavailable` if the option
  * `token` of the socket threw, did not answer in time, or returned something other than a text; `cause` is then its error. The token itself
  * is in no message.
  */
@@ -92,7 +93,10 @@ export class TooBigError extends HandclaspError {
   }
 }
 
-/** The server closed the connection because of what this side had sent, so the socket does not reconnect. */
+/**
+ * The server closed the connection because of what this side had sent, or disconnected the client for good, so the socket does not
+ * reconnect.
+ */
 export class RejectedError extends HandclaspError {
   name = "RejectedError";
 

@@ -17,7 +17,7 @@ import { utf8 } from "../util/bytes.js";
 import { AbortedError } from "../util/errors.js";
 import { onNetworkChange } from "../util/network-change.js";
 import { onPageReturn } from "../util/page-return.js";
-import { isPermanentClose } from "../util/temporary.js";
+import { isPermanentClose, isTemporary } from "../util/temporary.js";
 import { Channel } from "./channel.js";
 import { decode, encode } from "./codec.js";
 import { DisconnectedError, RejectedError, TokenError, TooBigError, tokenError } from "./errors.js";
@@ -311,7 +311,13 @@ export class Socket extends Emitter {
     this.emit("waiting", delay);
     // If nobody has seen this server yet, its URL may be wrong. A token may be refused that was good before.
     const isUnseen = this.#opening !== null && !this.#opener.hasSearched;
-    if (isUnseen || isHidden) this.#opener.findFault(isUnseen).then((fault) => fault && this.#giveUp(fault));
+    if (isUnseen || isHidden) this.#opener.findFault(isUnseen).then((fault) => fault && this.#found(fault));
+  }
+
+  /** @param {Error} fault why the server refuses the connection */
+  #found(fault) {
+    if (isTemporary(fault)) this.emit("error", fault);
+    else this.#giveUp(fault);
   }
 
   /**

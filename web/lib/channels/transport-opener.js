@@ -5,6 +5,7 @@
 
 import { endpointUrl, findFault, parseEndpoint } from "./endpoint.js";
 import { EndpointError, TokenError } from "./errors.js";
+import { isTemporary } from "../util/temporary.js";
 import { TokenSource, subprotocols } from "./token-source.js";
 
 /** @typedef {import("./socket-options.js").SocketOptions} SocketOptions */
@@ -73,7 +74,8 @@ export class TransportOpener {
    * Asks why the transport of the last attempt did not open.
    *
    * @param {boolean} isUnseen whether the URL may be wrong; else only the token may be
-   * @returns {Promise<Error | null>} null: nothing is wrong, it cannot be told, or another attempt may succeed
+   * @returns {Promise<Error | null>} null: nothing is wrong, it cannot be told, or another attempt may succeed. A temporary
+   *   error is one that the application should know of
    */
   async findFault(isUnseen) {
     if (!this.#webSocketUrl) return null;
@@ -89,6 +91,7 @@ export class TransportOpener {
     if (!(fault instanceof TokenError)) return isUnseen ? fault : null;
     // The server reads the keys at a URL again, which takes up to half a minute.
     if (fault.reason === "token key unknown") return null;
+    if (isTemporary(fault)) return fault;
     return this.token.isFinalRefusal() ? fault : null;
   }
 

@@ -5,9 +5,11 @@ import http from "node:http";
 import https from "node:https";
 import { isIP } from "node:net";
 import tls from "node:tls";
+import { REFUSALS } from "../channels/endpoint.js";
 import { tokenError } from "../channels/errors.js";
 import { subprotocols } from "../channels/token-source.js";
 import { excerpt } from "../util/excerpt.js";
+import { isTemporary } from "../util/temporary.js";
 import { TOKEN_REFUSED, errorMessage } from "./messages.js";
 
 /** How long the broker may take to answer (ms). */
@@ -68,6 +70,7 @@ export async function diagnose(page, token, signal) {
  * @returns {Diagnosis}
  */
 function ofAnswer({ status, location, refusal }, page) {
+  if (refusal && isTemporary(refusal)) return temporary(errorMessage(refusal));
   if (refusal) return { cause: errorMessage(refusal), isFinal: true, exitCode: TOKEN_REFUSED };
   if (status === 101) return temporary(`The broker at ${page} cannot be reached at the moment.`);
   if (TEMPORARY.includes(status)) return temporary(`The broker at ${page} is busy or restarting (HTTP ${status}).`);
@@ -134,7 +137,7 @@ function request(url, token, signal) {
     const timer = setTimeout(() => sent.destroy(Object.assign(new Error("no answer"), { code: "ETIMEDOUT" })), LIMIT);
     const onAnswer = async (/** @type {http.IncomingMessage} */ response) => {
       const { statusCode: status = 0, headers: { location } } = response;
-      const refusal = status === 403 ? tokenError(await beginOf(response)) : null;
+      const refusal = REFUSALS.includes(status) ? tokenError(await beginOf(response)) : null;
       resolve({ status, location, refusal });
       sent.destroy();
     };

@@ -44,6 +44,7 @@ const CONNECTION_MESSAGES = {
 const TOKEN_MESSAGES = {
   "token missing": "This broker needs a token: use --token-file, or the environment variables HANDCLASP_TOKEN and HANDCLASP_BROKER.",
   "token expired": "The broker refuses the token: it has expired. Get a new one.",
+  "too many sockets": "The broker refuses the connection: this token has as many as it may have. End another one.",
   "token not yet valid": "The broker refuses the token: it is not valid yet. Check the clock of this computer.",
 };
 

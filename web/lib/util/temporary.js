@@ -5,7 +5,7 @@ import { HandclaspError } from "./errors.js";
 /** Reasons of errors. All others are final: the same request would fail again. */
 const TEMPORARY_REASONS = new Set([
   // the server is busy, restarting or full
-  "rate_limited", "overloaded", "unreachable", "topic is full", "join crashed", "stopped",
+  "rate_limited", "overloaded", "unreachable", "topic is full", "join crashed", "stopped", "too many sockets",
   // the connection to the server
   "timeout", "disconnected", "overflow", "token_unavailable",
   // the connection to a peer
@@ -16,6 +16,11 @@ const TEMPORARY_REASONS = new Set([
 
 /** Codes with which a WebSocket is closed because of what this side has sent: it would send the same again. */
 const PERMANENT_CODES = new Set([1002, 1003, 1007, 1010]);
+/**
+ * What a broker says with codes that others use for any cause: it disconnects the client for good, or cannot decode a
+ * message.
+ */
+const PERMANENT_REASONS = new Map([[1000, "disconnected by the server"], [1011, "malformed message"]]);
 
 /**
  * @param {unknown} error
@@ -30,6 +35,5 @@ export function isTemporary(error) {
  * @returns {boolean} whether the next connection would be closed for the same cause
  */
 export function isPermanentClose({ code, reason }) {
-  // 1011 is any error of a server; a broker says so when it cannot decode a message.
-  return PERMANENT_CODES.has(code) || (code === 1011 && reason === "malformed message");
+  return PERMANENT_CODES.has(code) || PERMANENT_REASONS.get(code) === reason;
 }
