@@ -338,7 +338,9 @@ pub(crate) mod tests {
         let mut place = (0..steps).fold(Place::default(), |place, _| visit(place).unwrap());
         let (buckets, moves) = state();
         while state().1 == moves {
-            of_shard.by_ref().take(1).inspect(add).for_each(|topic| remove(&topic));
+            let going = of_shard.next().unwrap();
+            add(&going);
+            remove(&going);
         }
         assert_eq!(state().0, buckets, "it has not grown");
         while let Some(next) = visit(place) {
