@@ -140,6 +140,9 @@ mod tests {
                 };
                 let parameters = operation["parameters"].as_array().into_iter().flatten();
                 let has_key = parameters.into_iter().any(|it| it["$ref"] == "#/components/parameters/IdempotencyKey");
+                let responses = &operation["responses"];
+                assert!(responses["400"].is_object(), "{path} refuses what it does not know");
+                assert_eq!(responses["200"]["headers"]["Idempotent-Replayed"].is_object(), has_key, "{path}");
                 let fact = (needs.to_owned(), operation.get("requestBody").is_some(), has_key);
                 facts.insert((method.to_uppercase(), path.clone()), fact);
             }
