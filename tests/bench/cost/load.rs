@@ -81,7 +81,12 @@ impl Target {
             }
         });
         // the sender receives replies, which do not count
-        for mut client in clients.into_iter().chain([sending_client]) {
+        self.listen(clients.into_iter().chain([sending_client]), meter);
+    }
+
+    /// What these clients receive from others counts.
+    pub fn listen(self, clients: impl IntoIterator<Item = Client>, meter: &Meter) {
+        for mut client in clients {
             let meter = meter.clone();
             meter.clone().run(async move {
                 loop {

@@ -2,6 +2,7 @@
 //! `make bench`. Each server runs alone on core 0, the clients on another core. The benches measure the server's own
 //! CPU time and memory, so other load on the machine changes little.
 
+mod api;
 mod chart;
 mod client;
 mod cluster;

@@ -27,12 +27,13 @@ pub struct Plan {
 /// server with itself.
 type Question = (&'static str, fn(&Questions) -> io::Result<Vec<Finding>>, bool);
 
-const QUESTIONS: [Question; 7] = [
+const QUESTIONS: [Question; 8] = [
     ("growth: a signal among many peers", Questions::peers, true),
     ("growth: a delivery in a large room", Questions::room, false),
     ("latency: a signal at half load", Questions::half_load, false),
     ("left behind: memory", Questions::left_behind, true),
     ("tokens", Questions::tokens, false),
+    ("server API", Questions::api, false),
     ("cluster: Redis", Questions::cluster_on_redis, false),
     ("cluster: NATS", Questions::cluster_on_nats, false),
 ];

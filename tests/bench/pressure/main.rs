@@ -1,5 +1,6 @@
-//! The broker under load: the latency of a well-behaved pair while other clients flood the server, and how long 10,000
-//! clients take to reconnect after all are disconnected at once. `make pressure`.
+//! The broker under load: the latency of a well-behaved pair while other clients flood the server, that of 50 pairs while a
+//! backend lists 100,000 topics, and how long 10,000 clients take to reconnect after all are disconnected at once.
+//! `make pressure`.
 //!
 //! The times depend on the machine and its other load, so nothing here fails for being slow: `tests/load`,
 //! `tests/hostile` and `tests/connections` test what must hold at any speed. The load comes from IP addresses of its
@@ -7,6 +8,7 @@
 
 #[path = "../../common/mod.rs"]
 mod common;
+mod listing;
 mod storm;
 
 use std::io::ErrorKind::WouldBlock;
@@ -16,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::process::Process;
-use common::{Client, frame, upgrade};
+use common::{Client, frame, id, upgrade};
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -111,25 +113,24 @@ async fn idle_connections(to: SocketAddr, finished: &AtomicBool) -> usize {
 struct Pair {
     a: Client,
     b: Client,
+    ids: [String; 2],
 }
 
 impl Pair {
-    const IDS: [&str; 2] = ["00000000-0000-4000-8000-aaaaaaaaaaaa", "00000000-0000-4000-8000-bbbbbbbbbbbb"];
-
-    async fn new(to: SocketAddr) -> Self {
+    /// The pair with this number.
+    async fn new(to: SocketAddr, number: usize) -> Self {
         let (mut a, mut b) = (Client::new(to).await, Client::new(to).await);
-        a.join("1", &format!("peer:{}", Self::IDS[0]), "{}").await;
-        b.join("1", &format!("peer:{}", Self::IDS[1]), "{}").await;
-        Self { a, b }
+        let ids = [id(2 * number), id(2 * number + 1)];
+        a.join("1", &format!("peer:{}", ids[0]), "{}").await;
+        b.join("1", &format!("peer:{}", ids[1]), "{}").await;
+        Self { a, b, ids }
     }
 
     async fn signal(&mut self, finished: &AtomicBool) -> Vec<Duration> {
         let (until, mut times) = (Instant::now() + TIME, Vec::new());
         while Instant::now() < until {
             let result = Instant::now();
-            self.a
-                .send(&format!(r#"["1","2","peer:{}","offer",{{"peer_id":"{}"}}]"#, Self::IDS[0], Self::IDS[1]))
-                .await;
+            self.a.send(&format!(r#"["1","2","peer:{}","offer",{{"peer_id":"{}"}}]"#, self.ids[0], self.ids[1])).await;
             self.b.receive_until("offer").await;
             assert!(self.a.receive_until("phx_reply").await.contains(r#""status":"ok""#), "a signal was rejected");
             times.push(result.elapsed());
@@ -148,13 +149,18 @@ async fn measure(name: &str, load: impl AsyncFnOnce(SocketAddr, &AtomicBool) -> 
     // a thread of its own, so that the pair does not wait for the load's clients
     let pair = std::thread::spawn({
         let finished = finished.clone();
-        move || actix_web::rt::System::new().block_on(async { Pair::new(to).await.signal(&finished).await })
+        move || actix_web::rt::System::new().block_on(async { Pair::new(to, 0).await.signal(&finished).await })
     });
     let count = load(to, &finished).await;
     let times = pair.join().expect("the pair is served");
+    print_line(name, count, &times, process.resident().saturating_sub(before));
+}
+
+/// Prints how often the load was done, the latencies, which are in order, and how many bytes the broker has grown.
+fn print_line(name: &str, count: usize, times: &[Duration], grown: u64) {
     let p = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
-    let grown = process.resident().saturating_sub(before) / 1024;
-    println!("{name:<44}{count:>9}{:>12.2?}{:>12.2?}{:>12.2?}{grown:>12}", p(0.5), p(0.99), p(1.0));
+    let kib = grown / 1024;
+    println!("{name:<44}{count:>9}{:>12.2?}{:>12.2?}{:>12.2?}{kib:>12}", p(0.5), p(0.99), p(1.0));
 }
 
 fn main() {
@@ -170,6 +176,7 @@ fn main() {
         measure("joins and rejoins of one room", async |to, finished| flood(to, join, finished).await).await;
         measure("connect, upgrade, reset", async |to, finished| churn(to, finished).await).await;
         measure("idle connections from one client IP", async |to, finished| idle_connections(to, finished).await).await;
+        listing::measure().await;
         for jitter in [Duration::ZERO, Duration::from_secs(5)] {
             storm::reconnect(jitter).await;
         }
