@@ -233,6 +233,8 @@ async fn a_second_join_replaces_the_first() {
         client.expect_broadcast("room:joiner", "user_entered", json!({ "user": null })).await;
         client.expect_push("12", "room:joiner", "joined", json!({ "status": "connected", "user_id": null })).await;
         assert_eq!(channel_count(node.address(), "room:joiner").await, "1");
+        drop(client);
+        wait_until("the room is empty", async || channel_count(node.address(), "room:joiner").await == "0").await;
     }
 }
 
