@@ -109,10 +109,14 @@ test("the tenth refused token closes the connection", async () => {
 
 test("phoenix: the same grants in another order are the same", async () => {
   const token = (join) => sign({ sub: "r7", handclasp: { join } });
-  const room = required.phoenix({ authToken: token(["a", "b"]) }).socket.channel("room:a", {});
+  const { socket, closed } = required.phoenix({ authToken: token(["a", "b"]) });
+  const room = socket.channel("room:a", {});
   await ok(room.join());
   await ok(room.push("access_token", { access_token: token(["b", "a", "b"]) }));
+  let isOpen = true;
+  closed.then(() => (isOpen = false));
   await ok(room.push("still", {}));
+  assert.ok(isOpen, "a client that has to connect again would send its push again");
 });
 
 test("phoenix: a fresh token does not reach the others in the room", async () => {
