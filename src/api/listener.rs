@@ -12,10 +12,11 @@ use actix_web::web::{self, Payload};
 use actix_web::{App, HttpRequest, HttpServer};
 use tokio::task::JoinHandle;
 
-use crate::api::connection::ApiConnections;
+use crate::api::connection::ApiConnection;
 use crate::api::dispatch::respond;
 use crate::api::state::{Api, CONNECTIONS};
 use crate::http::node_state::NodeState;
+use crate::http::places::Places;
 
 /// The number of connections that the kernel queues until they are accepted.
 pub(crate) const BACKLOG: u32 = 64;
@@ -52,7 +53,7 @@ impl ApiServer {
                 respond(api.clone(), request, body)
             }))
         };
-        let connections = ApiConnections::default();
+        let places = Places::new(CONNECTIONS);
         let server = HttpServer::new(app)
             .workers(1)
             .max_connections(CONNECTIONS)
@@ -60,7 +61,7 @@ impl ApiServer {
             .client_disconnect_timeout(TIMEOUT)
             .disable_signals()
             .keep_alive(KEEP_ALIVE)
-            .on_connect(move |io, extensions| connections.on_connect(io, extensions));
+            .on_connect(move |io, extensions| ApiConnection::watch(&places, io, extensions));
         let (address, file) = match &listeners {
             Listeners::Tcp(listeners) => (Some(listeners[0].local_addr()?), None),
             Listeners::Unix(_, path) => (None, Some(path.clone())),

@@ -22,6 +22,7 @@ pub(crate) mod mount;
 pub(crate) mod node_state;
 #[cfg(feature = "page")]
 pub(crate) mod page;
+pub(crate) mod places;
 pub(crate) mod refusal_log;
 pub(crate) mod request;
 pub(crate) mod sliced_body;

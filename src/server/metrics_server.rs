@@ -11,7 +11,7 @@ use actix_web::dev::{Extensions, Server, ServerHandle};
 use actix_web::http::{KeepAlive, header};
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
-use actix_web::{App, HttpResponse, HttpServer};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use prometheus::Registry;
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -21,6 +21,7 @@ use crate::http::host_check::{HostCheck, check_host};
 use crate::http::hosts::{self, HostRules};
 use crate::http::methods;
 use crate::http::node_state::NodeState;
+use crate::http::places::{Place, Places};
 use crate::server::prometheus::Exporter;
 
 /// The number of connections that the kernel queues until they are accepted.
@@ -51,6 +52,7 @@ impl MetricsServer {
             let app = App::new().app_data(exporter.clone()).app_data(host_check.clone()).wrap(from_fn(check_host));
             app.service(methods::readable("/metrics", read))
         };
+        let places = Places::new(CONNECTIONS);
         let server = HttpServer::new(app)
             .workers(1)
             .max_connections(CONNECTIONS)
@@ -58,7 +60,12 @@ impl MetricsServer {
             .client_disconnect_timeout(TIMEOUT)
             .disable_signals()
             .keep_alive(KeepAlive::Disabled)
-            .on_connect(on_connect);
+            .on_connect(move |io, extensions| {
+                on_connect(io, extensions);
+                if let Some(place) = places.take(io) {
+                    extensions.insert(place);
+                }
+            });
         let server: Server = listeners.into_iter().try_fold(server, HttpServer::listen)?.run();
         Ok(Self { address, handle: server.handle(), server: actix_web::rt::spawn(server) })
     }
@@ -81,7 +88,8 @@ pub(super) fn on_connect(io: &dyn Any, extensions: &mut Extensions) {
     }
 }
 
-async fn read(exporter: Data<Exporter>) -> HttpResponse {
+async fn read(request: HttpRequest, exporter: Data<Exporter>) -> HttpResponse {
+    request.conn_data::<Arc<Place>>().into_iter().for_each(|place| place.keep());
     match exporter.text().await {
         Ok(text) => HttpResponse::Ok()
             .content_type(prometheus::TEXT_FORMAT)

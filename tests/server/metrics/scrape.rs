@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use handclasp::{Channel, Endpoint, Mount, Node, Payload, Router, Topic};
 use prometheus_parse::{Scrape, Value};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 
 use super::{ABSENT, ALICE};
 use crate::common::{
@@ -183,13 +185,30 @@ async fn idle_connections_do_not_block_other_scrapes() {
     let address = node.metrics_address().unwrap();
     let mut silent = Vec::new();
     for _ in 0..20 {
-        silent.push(tokio::net::TcpStream::connect(address).await.unwrap());
+        silent.push(TcpStream::connect(address).await.unwrap());
     }
     scrape(&node).await;
     let many: Vec<String> = (0..200).map(|n| format!("x-{n}: y")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let (_, response) = Client::try_open(address, "/metrics", &many).await;
     assert!(response.starts_with("HTTP/1.1 431"), "{response}");
+}
+
+#[actix_web::test]
+async fn silent_clients_lose_their_places_before_their_time_is_over() {
+    let node = node(&[ON]);
+    let address = node.metrics_address().unwrap();
+    wait_until("a client is closed without the answer that its time is over", || async {
+        let mut silent = Vec::new();
+        for _ in 0..16 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut received = String::new();
+        silent[0].read_to_string(&mut received).await.unwrap();
+        scrape(&node).await;
+        received.is_empty()
+    })
+    .await;
 }
 
 #[actix_web::test]
@@ -206,7 +225,7 @@ async fn the_metrics_are_served_until_the_node_has_drained() {
     assert_eq!(client.close_code().await, 1012);
     drop(client);
     draining.await.unwrap();
-    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "the listener closes with the node");
+    assert!(TcpStream::connect(address).await.is_err(), "the listener closes with the node");
 }
 
 /// The table of all metrics in web/docs/metrics.md, without the standard process metrics.
