@@ -7,21 +7,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Payload};
 use actix_web::{App, HttpRequest, HttpServer};
-use tokio::task::JoinHandle;
 
 use crate::api::connection::ApiConnection;
 use crate::api::dispatch::respond;
 use crate::api::state::{Api, CONNECTIONS};
 use crate::http::node_state::NodeState;
 use crate::http::places::Places;
+use crate::http::side_server::SideServer;
 
 /// The number of connections that the kernel queues until they are accepted.
 pub(crate) const BACKLOG: u32 = 64;
-/// The timeout for a request's headers, and for a connection that closes.
-const TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a connection is kept for the next request.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -39,8 +36,7 @@ pub(crate) struct ApiServer {
     pub(crate) address: Option<SocketAddr>,
     /// The file of its unix socket.
     file: Option<PathBuf>,
-    handle: ServerHandle,
-    server: JoinHandle<io::Result<()>>,
+    server: SideServer,
 }
 
 impl ApiServer {
@@ -54,13 +50,7 @@ impl ApiServer {
             }))
         };
         let places = Places::new(CONNECTIONS);
-        let server = HttpServer::new(app)
-            .workers(1)
-            .max_connections(CONNECTIONS)
-            .client_request_timeout(TIMEOUT)
-            .client_disconnect_timeout(TIMEOUT)
-            .disable_signals()
-            .keep_alive(KEEP_ALIVE)
+        let server = SideServer::build(app, CONNECTIONS, KEEP_ALIVE.into())
             .on_connect(move |io, extensions| ApiConnection::watch(&places, io, extensions));
         let (address, file) = match &listeners {
             Listeners::Tcp(listeners) => (Some(listeners[0].local_addr()?), None),
@@ -70,15 +60,12 @@ impl ApiServer {
             Listeners::Tcp(listeners) => listeners.into_iter().try_fold(server, HttpServer::listen)?,
             Listeners::Unix(listener, _) => server.listen_uds(listener)?,
         };
-        let server = server.run();
-        Ok(Self { address, file, handle: server.handle(), server: actix_web::rt::spawn(server) })
+        Ok(Self { address, file, server: SideServer::run(server.run()) })
     }
 
     /// Stops the server, and removes the file of its unix socket.
     pub(crate) async fn stop(self) {
-        self.handle.stop(false).await;
-        // an error would come from binding the address, which has succeeded
-        let _ = self.server.await;
+        self.server.stop().await;
         if let Some(file) = self.file {
             // an error means that somebody has removed it
             let _ = std::fs::remove_file(file);

@@ -25,6 +25,7 @@ pub(crate) mod page;
 pub(crate) mod places;
 pub(crate) mod refusal_log;
 pub(crate) mod request;
+pub(crate) mod side_server;
 pub(crate) mod sliced_body;
 pub(crate) mod static_files;
 pub(crate) mod token_check;

@@ -5,9 +5,8 @@ use std::any::Any;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
-use actix_web::dev::{Extensions, Server, ServerHandle};
+use actix_web::dev::Extensions;
 use actix_web::http::{KeepAlive, header};
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
@@ -15,27 +14,24 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use prometheus::Registry;
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 
 use crate::http::host_check::{HostCheck, check_host};
 use crate::http::hosts::{self, HostRules};
 use crate::http::methods;
 use crate::http::node_state::NodeState;
 use crate::http::places::{Place, Places};
+use crate::http::side_server::{SideServer, TIMEOUT};
 use crate::server::prometheus::Exporter;
 
 /// The number of connections that the kernel queues until they are accepted.
 pub(super) const BACKLOG: u32 = 16;
 /// The number of connections served at a time. Further ones wait in the kernel.
 const CONNECTIONS: usize = 16;
-/// The timeout for a request's headers, and for a client that does not read its response.
-const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The running server.
 pub(super) struct MetricsServer {
     pub(super) address: SocketAddr,
-    handle: ServerHandle,
-    server: JoinHandle<io::Result<()>>,
+    pub(super) server: SideServer,
 }
 
 impl MetricsServer {
@@ -53,27 +49,14 @@ impl MetricsServer {
             app.service(methods::readable("/metrics", read))
         };
         let places = Places::new(CONNECTIONS);
-        let server = HttpServer::new(app)
-            .workers(1)
-            .max_connections(CONNECTIONS)
-            .client_request_timeout(TIMEOUT)
-            .client_disconnect_timeout(TIMEOUT)
-            .disable_signals()
-            .keep_alive(KeepAlive::Disabled)
-            .on_connect(move |io, extensions| {
-                on_connect(io, extensions);
-                if let Some(place) = places.take(io) {
-                    extensions.insert(place);
-                }
-            });
-        let server: Server = listeners.into_iter().try_fold(server, HttpServer::listen)?.run();
-        Ok(Self { address, handle: server.handle(), server: actix_web::rt::spawn(server) })
-    }
-
-    pub(super) async fn stop(self) {
-        self.handle.stop(false).await;
-        // an error would come from binding the address, which has succeeded
-        let _ = self.server.await;
+        let server = SideServer::build(app, CONNECTIONS, KeepAlive::Disabled).on_connect(move |io, extensions| {
+            on_connect(io, extensions);
+            if let Some(place) = places.take(io) {
+                extensions.insert(place);
+            }
+        });
+        let server = SideServer::run(listeners.into_iter().try_fold(server, HttpServer::listen)?.run());
+        Ok(Self { address, server })
     }
 }
 

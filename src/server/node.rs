@@ -222,13 +222,13 @@ impl Parts {
         self.workers.stop().await;
         let SideServers { metrics, api, redirect } = self.side_servers;
         if let Some(redirect) = redirect {
-            redirect.stop().await;
+            redirect.server.stop().await;
         }
         if let Some(api) = api {
             api.stop().await;
         }
         if let Some(metrics) = metrics {
-            metrics.stop().await;
+            metrics.server.stop().await;
         }
     }
 }

@@ -4,35 +4,30 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::{KeepAlive, header};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
-use tokio::task::JoinHandle;
 
 use crate::config::hosts::{Host, PublicUrl};
 use crate::http::host_check::{HostCheck, check_host};
 use crate::http::hosts::{self, HostRules};
 use crate::http::node_state::NodeState;
+use crate::http::side_server::SideServer;
 use crate::server::metrics_server::on_connect;
 
 /// The number of connections that the kernel queues until they are accepted.
 pub(super) const BACKLOG: u32 = 128;
 /// The number of connections served at a time. Further ones wait in the kernel.
 const CONNECTIONS: usize = 256;
-/// The timeout for a request's headers, and for a client that does not read its response.
-const TIMEOUT: Duration = Duration::from_secs(2);
 /// The port of https, which URLs do not name.
 const HTTPS: u16 = 443;
 
 /// The running server.
 pub(super) struct RedirectServer {
     pub(super) address: SocketAddr,
-    handle: ServerHandle,
-    server: JoinHandle<io::Result<()>>,
+    pub(super) server: SideServer,
 }
 
 /// Where https is.
@@ -57,22 +52,9 @@ impl RedirectServer {
             let app = App::new().app_data(target.clone()).app_data(host_check.clone()).wrap(from_fn(check_host));
             app.default_service(web::to(redirect))
         };
-        let server = HttpServer::new(app)
-            .workers(1)
-            .max_connections(CONNECTIONS)
-            .client_request_timeout(TIMEOUT)
-            .client_disconnect_timeout(TIMEOUT)
-            .disable_signals()
-            .keep_alive(KeepAlive::Disabled)
-            .on_connect(on_connect);
-        let server: Server = listeners.into_iter().try_fold(server, HttpServer::listen)?.run();
-        Ok(Self { address, handle: server.handle(), server: actix_web::rt::spawn(server) })
-    }
-
-    pub(super) async fn stop(self) {
-        self.handle.stop(false).await;
-        // an error would come from binding the address, which has succeeded
-        let _ = self.server.await;
+        let server = SideServer::build(app, CONNECTIONS, KeepAlive::Disabled).on_connect(on_connect);
+        let server = SideServer::run(listeners.into_iter().try_fold(server, HttpServer::listen)?.run());
+        Ok(Self { address, server })
     }
 }
 
