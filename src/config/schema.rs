@@ -90,7 +90,7 @@ sections! {
         /// `tls.cert`.
         key: Option<PathBuf> = "", file;
         /// How often the two files are read again. A changed pair is used when it was read twice, without a restart; new
-        /// connections get the new certificate. SIGHUP has it read and used at once.
+        /// connections get the new certificate. On SIGHUP, the node reads and uses it at once.
         reload_interval: Duration = "1m", duration from "1s" to "24h";
         /// IP address or host name, and port, such as "0.0.0.0:80", where requests over http are redirected to https. ""
         /// means none.
